@@ -48,8 +48,7 @@ def refuse_unknown_parameters(node: Node, *configs: type) -> None:
     for name in node.get_parameters_by_prefix(''):
         if name not in known and name not in _OF_ROS and not name.startswith(_OF_ROS_PREFIX):
             raise ConfigError(
-                f"{node.get_name()} has no parameter '{name}'; "
-                f'it has: {", ".join(sorted(known))}'
+                f"{node.get_name()} has no parameter '{name}'; it has: {', '.join(sorted(known))}"
             )
 
 

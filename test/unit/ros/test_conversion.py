@@ -145,9 +145,7 @@ def test_a_damaged_joint_state_is_refused(positions: list[float], says: str) -> 
 
 
 @given(st.integers(1, 40), st.integers(1, 2000), st.permutations(JOINTS))
-def test_chunk_round_trip_in_any_joint_order(
-    steps: int, step_ms: int, order: list[str]
-) -> None:
+def test_chunk_round_trip_in_any_joint_order(steps: int, step_ms: int, order: list[str]) -> None:
     velocities = np.random.default_rng(steps).normal(size=(steps, 7))
     chunk = ActionChunk(velocities, step_ms / 1000, stamp_ns=7_000_000_001)
     message = chunk_to_message(chunk, JOINTS)

@@ -1,0 +1,93 @@
+"""The cameras of the simulated arm: one thread that renders and publishes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Protocol
+
+import cv2
+import numpy as np
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, Image
+
+from vla_ros.core.embodiment import CameraConfig
+from vla_ros.ros import qos
+from vla_ros.ros.conversion import image_to_message, ns_to_stamp
+from vla_ros.ros.scene_messages import camera_info
+from vla_ros.sim.world import World
+from vla_ros.types import ImageArray
+
+
+class _StampingNode(Protocol):
+    def now_ns(self) -> int: ...
+
+
+class SimCameras(threading.Thread):
+    """Renders every camera that somebody listens to.
+
+    Frames carry the noise of a sensor, half a grey level: without it an arm at rest would look
+    like a camera that hangs, and nobody could tell the two apart.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        world: World,
+        cameras: Mapping[str, CameraConfig],
+        stopping: threading.Event,
+    ) -> None:
+        """Publish through `node`, which also has `now_ns`, until `stopping` is set."""
+        super().__init__(name='cameras', daemon=True)
+        self.failure: BaseException | None = None
+        self.render_ms = 0.0
+        self._world = world
+        self._stopping = stopping
+        self._stamping: _StampingNode = node  # type: ignore[assignment]  sim_node has now_ns
+        self._period_s = 1 / max((c.rate_hz for c in cameras.values()), default=1.0)
+        self._publishers = {}
+        for name, camera in cameras.items():
+            info_topic = camera.topic.rsplit('/', 1)[0] + '/camera_info'
+            fovy_rad = np.deg2rad(world.model.camera(name).fovy[0])
+            self._publishers[name] = (
+                node.create_publisher(Image, camera.topic, qos.SENSOR),
+                node.create_publisher(CameraInfo, info_topic, qos.SENSOR),
+                camera_info(camera.width, camera.height, fovy_rad, f'{name}_camera'),
+            )
+        pixels = max((c.width * c.height for c in cameras.values()), default=0)
+        self._random = np.random.default_rng()
+        self._noise = self._random.integers(0, 2, 2 * 3 * pixels, np.uint8)
+
+    def run(self) -> None:
+        """Render at the cameras' rate; a frame that comes too late is left out."""
+        try:
+            for name in self._publishers:  # compile the shaders before anybody waits for a frame
+                self._world.render(name)
+            deadline = time.monotonic()
+            while not self._stopping.is_set():
+                start = time.monotonic()
+                rendered = [self._publish(name) for name in self._publishers]
+                if any(rendered):
+                    self.render_ms = (time.monotonic() - start) * 1e3 / sum(rendered)
+                deadline = max(deadline + self._period_s, time.monotonic() - self._period_s)
+                time.sleep(max(0.0, deadline - time.monotonic()))
+            self._world.close()
+        except BaseException as error:  # noqa: BLE001  raised again by the executor's thread
+            self.failure = error
+
+    def _publish(self, name: str) -> bool:
+        images, infos, info = self._publishers[name]
+        if not images.get_subscription_count() and not infos.get_subscription_count():
+            return False
+        stamp = ns_to_stamp(self._stamping.now_ns())
+        image = self._with_noise(self._world.render(name))
+        images.publish(image_to_message(image, stamp, info.header.frame_id))
+        info.header.stamp = stamp
+        infos.publish(info)
+        return True
+
+    def _with_noise(self, image: ImageArray) -> ImageArray:
+        start = int(self._random.integers(self._noise.size - image.size))
+        noise = self._noise[start : start + image.size].reshape(image.shape)
+        return np.asarray(cv2.add(image, noise), np.uint8)
