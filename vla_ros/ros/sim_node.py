@@ -10,14 +10,13 @@ import sys
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rcl_interfaces.msg import SetParametersResult
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, Header
@@ -25,14 +24,15 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import MarkerArray
 
-from vla_ros.core.embodiment import CameraConfig, Embodiment, load_arm
-from vla_ros.errors import ConfigError, ObservationError
+from vla_ros.core.embodiment import load_arm
+from vla_ros.errors import ObservationError
 from vla_ros.ros import diagnostics, qos
 from vla_ros.ros.conversion import NANOSECONDS, joint_state_to_message, ns_to_stamp, stamp_to_ns
 from vla_ros.ros.node_main import run_node
 from vla_ros.ros.parameters import read_parameters, refuse_unknown_parameters
 from vla_ros.ros.scene_messages import pose_at, scene_json, scene_markers
 from vla_ros.ros.sim_cameras import SimCameras
+from vla_ros.ros.sim_config import SimConfig
 from vla_ros.ros.trajectory_player import TrajectoryPlayer
 from vla_ros.sim.world import World
 from vla_ros.types import ARM_JOINTS, FloatArray
@@ -44,56 +44,13 @@ _RATE_WINDOW_S = 2.0
 _SLOW = 0.95
 
 
-@dataclass(frozen=True)
-class SimConfig:
-    """Parameters of sim_node.
-
-    Attributes:
-        arm: name or YAML file of an arm with the kinematics of the simulated one.
-        seed: layout of the objects; read again by every reset.
-        cameras_hz: frames a second of each camera; 0 takes the rate in the arm's YAML.
-        image_width: width of every camera image in pixels; 0 takes the arm's YAML.
-        image_height: height of every camera image in pixels; 0 takes the arm's YAML.
-        publish_clock: publish simulated time on /clock and stamp with it.
-    """
-
-    arm: str = 'sim'
-    seed: int = 0
-    cameras_hz: float = 0.0
-    image_width: int = 0
-    image_height: int = 0
-    publish_clock: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse values that no simulation can run with."""
-        if self.seed < 0:
-            raise ConfigError(f'seed is {self.seed}; it must be 0 or more')
-        if not 0 <= self.cameras_hz <= 100:
-            raise ConfigError(f'cameras_hz is {self.cameras_hz}; it must be within 0 and 100')
-        for name in ('image_width', 'image_height'):
-            if not (getattr(self, name) == 0 or 16 <= getattr(self, name) <= 1280):
-                raise ConfigError(
-                    f'{name} is {getattr(self, name)}; it must be within 16 and 1280'
-                )
-
-    def cameras(self, arm: Embodiment) -> dict[str, CameraConfig]:
-        """Return the cameras of the arm with the sizes and the rate of these parameters."""
-        return {
-            name: CameraConfig(
-                topic=camera.topic,
-                width=self.image_width or camera.width,
-                height=self.image_height or camera.height,
-                rate_hz=self.cameras_hz or camera.rate_hz,
-            )
-            for name, camera in arm.cameras.items()
-        }
-
-
 class SimNode(Node):
     """One MuJoCo world behind the topics of an arm's driver, controllers and cameras."""
 
     def __init__(self, **node_arguments: Any) -> None:  # noqa: ANN401  rclpy's own
         """Build the world and start it; `node_arguments` are those of `rclpy.node.Node`."""
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []  # a node that is half made is destroyed, too
         super().__init__(
             qos.SIM_NODE, automatically_declare_parameters_from_overrides=True, **node_arguments
         )
@@ -113,18 +70,18 @@ class SimNode(Node):
         self._step_ms = 0.0
         self._progress: deque[tuple[float, int]] = deque()
         self._failure: BaseException | None = None
-        self._stopping = threading.Event()
         self._make_bridge()
         self._cameras = SimCameras(self, self._world, cameras, self._stopping)
-        self._physics = threading.Thread(target=self._run_physics, name='physics', daemon=True)
-        self._physics.start()
-        self._cameras.start()
+        physics = threading.Thread(target=self._run_physics, name='physics', daemon=True)
+        self._threads = [physics, self._cameras]
+        for thread in self._threads:
+            thread.start()
 
     def destroy_node(self) -> None:
         """Stop both threads, then destroy the node."""
         self._stopping.set()
-        self._physics.join()
-        self._cameras.join()
+        for thread in self._threads:
+            thread.join()
         super().destroy_node()
 
     def _make_bridge(self) -> None:

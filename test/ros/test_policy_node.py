@@ -1,0 +1,263 @@
+"""policy_node with real DDS: which inputs give a chunk, and which must not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from conftest import Graph
+from fakes import ARM, ConstantPolicy, Probe, Rhythm
+from lifecycle_msgs.msg import State
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import JointState
+
+from vla_ros.errors import ConfigError, VlaRosError
+from vla_ros.ros.policy_node import PolicyNode
+
+
+class Bench:
+    """A policy node, and a probe that is connected to it."""
+
+    def __init__(self, graph: Graph, policy: ConstantPolicy, **parameters: object) -> None:
+        self.graph, self.policy = graph, policy
+        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+        self.node = PolicyNode(policy=policy, context=graph.context, parameter_overrides=overrides)
+        self.probe = Probe(graph.context)
+        graph.executor.add_node(self.node)
+        graph.executor.add_node(self.probe)
+        self.node.trigger_configure()
+        self.node.trigger_activate()
+        assert self.node.active
+        assert graph.spin_until(self._connected)
+
+    def _connected(self) -> bool:
+        probe = self.probe
+        publishers = [probe.instructions, probe.joint_states]
+        publishers += [probe.images[camera] for camera in self.policy.cameras]
+        return (
+            all(p.get_subscription_count() for p in publishers)
+            and probe.count_publishers('/vla/action_chunk') == 1
+            and len(self.policy.observations) >= 1  # warmed up
+        )
+
+    def say(self, text: str) -> None:
+        self.probe.say(text)
+        assert self.until(lambda: self.status().get('instruction') == text)
+
+    def status(self) -> dict[str, str]:
+        return self.probe.status.get('policy_node', {})
+
+    def until(self, holds: Callable[[], object], send: Callable[[], object] | None = None) -> bool:
+        rhythm = Rhythm(send) if send else lambda: None
+
+        def step() -> object:
+            rhythm()
+            return holds()
+
+        return self.graph.spin_until(step)
+
+
+@pytest.fixture
+def bench(graph: Graph) -> Bench:
+    return Bench(graph, ConstantPolicy())
+
+
+def test_a_frame_gives_a_chunk_with_the_stamp_of_the_image(bench: Bench) -> None:
+    bench.say('reach the red cube')
+    stamps: set[int] = set()
+    assert bench.until(
+        lambda: len(bench.probe.chunks) >= 3, lambda: stamps.add(bench.probe.send_frame())
+    )
+    for chunk in bench.probe.chunks:
+        assert chunk.stamp_ns in stamps
+        np.testing.assert_array_equal(chunk.velocities_rad_s, np.full((8, 7), 0.1))
+    observation = bench.policy.observations[-1]
+    assert observation.instruction == 'reach the red cube'
+    np.testing.assert_array_equal(observation.joint_positions_rad, ARM.home_rad)
+    assert bench.until(lambda: bench.status().get('stamp_to_chunk_p50_ms'), bench.probe.send_frame)
+    assert len(bench.policy.threads) == 1
+
+
+def test_without_an_instruction_there_is_no_chunk(bench: Bench) -> None:
+    for _ in range(5):
+        bench.probe.send_frame()
+    assert bench.until(lambda: int(bench.status().get('frames', 0)) >= 1, bench.probe.send_frame)
+    bench.say('reach the red cube')  # the sentinel: chunks come in order
+    stamp_ns = bench.probe.now_ns()
+    assert bench.until(lambda: bench.probe.chunks, bench.probe.send_frame)
+    assert bench.probe.chunks[0].stamp_ns >= stamp_ns
+
+
+def test_an_empty_instruction_stops_resets_and_is_reported(bench: Bench) -> None:
+    bench.say('reach the red cube')
+    assert bench.until(lambda: bench.probe.chunks, bench.probe.send_frame)
+    resets = bench.policy.resets
+    bench.say('')
+    assert bench.until(lambda: bench.policy.resets == resets + 1)
+    count = len(bench.probe.chunks)
+    stop_ns = bench.probe.now_ns()
+    frames = int(bench.status()['frames'])
+    assert bench.until(lambda: int(bench.status()['frames']) >= frames + 3, bench.probe.send_frame)
+    assert all(chunk.stamp_ns < stop_ns for chunk in bench.probe.chunks[count:])
+
+
+@pytest.mark.parametrize('kind', ['frozen pixels', 'stale', 'wrong encoding', 'truncated'])
+def test_unusable_frames_give_no_chunk_and_say_why(bench: Bench, kind: str) -> None:
+    bench.say('reach the red cube')
+    picture = bench.probe.picture()
+
+    def send() -> None:
+        probe = bench.probe
+        if kind == 'frozen pixels':
+            probe.send_frame(image=picture)
+        elif kind == 'stale':
+            probe.send_frame(age_ns=300_000_000)
+        else:
+            probe.send_state()
+            message = damaged(probe, kind)
+            probe.images['front'].publish(message)
+
+    says = {
+        'frozen pixels': 'same pixels',
+        'stale': 's old',
+        'wrong encoding': "encoding 'yuv422' is not supported",
+        'truncated': 'data has 10 bytes',
+    }[kind]
+    assert bench.until(lambda: says in bench.status().get('message', ''), send)
+    assert len(bench.probe.chunks) <= (1 if kind == 'frozen pixels' else 0)
+    count = len(bench.probe.chunks)
+    assert bench.until(lambda: len(bench.probe.chunks) > count, bench.probe.send_frame)
+
+
+def damaged(probe: Probe, kind: str) -> object:
+    from vla_ros.ros.conversion import image_to_message, ns_to_stamp
+
+    message = image_to_message(probe.picture(), ns_to_stamp(probe.now_ns()), 'front')
+    if kind == 'wrong encoding':
+        message.encoding = 'yuv422'
+    else:
+        message.data = message.data[:10]
+    return message
+
+
+def test_missing_joints_give_no_chunk(bench: Bench) -> None:
+    bench.say('reach the red cube')
+
+    def send() -> None:
+        stamp = bench.probe.get_clock().now().to_msg()
+        bench.probe.joint_states.publish(JointState(name=[ARM.joints[0]], position=[0.0]))
+        from vla_ros.ros.conversion import image_to_message
+
+        bench.probe.images['front'].publish(image_to_message(bench.probe.picture(), stamp, ''))
+
+    assert bench.until(lambda: 'every joint' in bench.status().get('message', ''), send)
+    assert not bench.probe.chunks
+    assert bench.until(lambda: bench.probe.chunks, bench.probe.send_frame)
+
+
+def test_an_exception_in_the_policy_is_an_error_without_chunk(bench: Bench) -> None:
+    bench.say('fail')
+    assert bench.until(
+        lambda: 'out of memory' in bench.status()['message'], bench.probe.send_frame
+    )
+    assert bench.status()['level'] == '2'
+    assert not bench.probe.chunks
+    bench.say('reach the red cube')
+    assert bench.until(lambda: bench.probe.chunks, bench.probe.send_frame)
+    assert bench.until(lambda: bench.status()['level'] == '0', bench.probe.send_frame)
+
+
+def test_doubt_is_shown_with_the_note_of_the_policy(bench: Bench) -> None:
+    bench.say('doubt')
+    assert bench.until(
+        lambda: bench.status()['message'] == 'nothing like that here', bench.probe.send_frame
+    )
+    assert float(bench.status()['confidence']) == pytest.approx(0.1)
+    assert not bench.probe.chunks[-1].velocities_rad_s.any()
+
+
+def test_an_absurd_instruction_is_refused_and_the_old_one_stays(bench: Bench) -> None:
+    bench.say('reach the red cube')
+    bench.probe.say('x' * 600)
+    assert bench.until(lambda: '600 bytes' in bench.status()['message'])
+    assert bench.status()['instruction'] == 'reach the red cube'
+
+
+def test_several_cameras_make_one_observation(graph: Graph) -> None:
+    bench = Bench(graph, ConstantPolicy(cameras=('front', 'wrist')))
+    bench.say('reach the red cube')
+    stamps: list[int] = []
+
+    def send() -> None:
+        stamps.append(bench.probe.send_frame('wrist'))
+        bench.probe.send_frame('front')
+
+    assert bench.until(lambda: bench.probe.chunks, send)
+    assert bench.probe.chunks[0].stamp_ns in stamps
+    assert sorted(bench.policy.observations[-1].images) == ['front', 'wrist']
+
+
+def test_deactivated_it_is_silent_and_comes_back(bench: Bench) -> None:
+    bench.say('reach the red cube')
+    assert bench.until(lambda: bench.probe.chunks, bench.probe.send_frame)
+    bench.node.trigger_deactivate()
+    bench.probe.chunks.clear()
+    bench.node.trigger_activate()
+    assert bench.node.active
+    assert bench.status().get('instruction') is not None
+    bench.say('')
+    bench.say('reach the blue ball')
+    assert bench.until(lambda: bench.probe.chunks, bench.probe.send_frame)
+    assert bench.policy.observations[-1].instruction == 'reach the blue ball'
+
+
+def test_an_initial_instruction_is_followed_from_activation_on(graph: Graph) -> None:
+    bench = Bench(graph, ConstantPolicy(), instruction='reach the red cube')
+    assert bench.until(lambda: bench.probe.chunks, bench.probe.send_frame)
+
+
+def test_it_starts_by_itself_when_asked_to(graph: Graph) -> None:
+    node = PolicyNode(
+        policy=ConstantPolicy(),
+        context=graph.context,
+        parameter_overrides=[Parameter('autostart', value=True)],
+    )
+    graph.executor.add_node(node)
+    assert graph.spin_until(lambda: node.active)
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'says'),
+    [
+        ('polcy', 'x', "no parameter 'polcy'; it has: arm, autostart, device"),
+        ('device', 'tpu', 'choose one of: auto, cpu, cuda'),
+        ('threads', 0, 'threads is 0'),
+        ('threads', 'many', "'threads' must be a int"),
+        ('arm', 'nosuch', "unknown arm 'nosuch'; choose one of:"),
+        ('instruction', 'x' * 600, '600 bytes'),
+    ],
+)
+def test_a_bad_parameter_is_named(graph: Graph, name: str, value: object, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        PolicyNode(context=graph.context, parameter_overrides=[Parameter(name, value=value)])
+
+
+def test_a_policy_that_wants_another_camera_is_not_configured(graph: Graph) -> None:
+    node = PolicyNode(
+        policy=ConstantPolicy(cameras=('ceiling',)),
+        context=graph.context,
+        parameter_overrides=[Parameter('autostart', value=True)],
+    )
+    graph.executor.add_node(node)
+    with pytest.raises(VlaRosError, match=r"'ceiling'; choose one of: front, wrist"):
+        graph.spin_until(lambda: node.active)
+
+
+def test_states_follow_the_lifecycle(graph: Graph) -> None:
+    node = PolicyNode(policy=ConstantPolicy(), context=graph.context)
+    graph.executor.add_node(node)
+    for transition in ('configure', 'activate', 'deactivate', 'cleanup', 'configure', 'activate'):
+        result = getattr(node, f'trigger_{transition}')()
+        assert result.name == 'SUCCESS', transition
+    assert State.PRIMARY_STATE_ACTIVE == 3

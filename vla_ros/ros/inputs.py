@@ -1,0 +1,104 @@
+"""The newest usable frame of every camera and the newest joint positions, or why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vla_ros.types import FloatArray, ImageArray
+
+MAX_FRAME_AGE_NS = 200_000_000
+MAX_FUTURE_NS = 50_000_000
+MAX_JOINT_AGE_NS = 100_000_000
+
+
+@dataclass
+class _Camera:
+    image: ImageArray | None = None
+    stamp_ns: int = 0
+    used: bool = True
+
+
+class Frames:
+    """Judges frames as they come; an observation takes one new frame of every camera.
+
+    A camera that hangs repeats itself: the same stamp, or new stamps on identical pixels (a real
+    sensor has noise). Such a frame counts as none.
+    """
+
+    def __init__(self, cameras: Sequence[str]) -> None:
+        """Wait for frames of `cameras`."""
+        self._cameras = {name: _Camera() for name in cameras}
+        self._now_ns = 0
+
+    def offer(self, camera: str, image: ImageArray, stamp_ns: int, now_ns: int) -> str:
+        """Keep a frame if it is usable; return why it is not, empty when it is.
+
+        Times are on the node's clock. The image is kept, not copied.
+        """
+        if now_ns < self._now_ns:  # simulated time was reset: what came before means nothing
+            self._cameras = {name: _Camera() for name in self._cameras}
+        self._now_ns = now_ns
+        last = self._cameras[camera]
+        if stamp_ns > now_ns + MAX_FUTURE_NS:
+            return f'stamped {(stamp_ns - now_ns) / 1e9:.3f} s in the future'
+        if now_ns - stamp_ns > MAX_FRAME_AGE_NS:
+            return f'{(now_ns - stamp_ns) / 1e9:.3f} s old'
+        if last.image is not None:
+            if stamp_ns == last.stamp_ns:
+                return 'frozen: same stamp as the last frame'
+            if stamp_ns < last.stamp_ns:
+                return f'{(last.stamp_ns - stamp_ns) / 1e9:.3f} s older than the last frame'
+            if np.array_equal(image, last.image):
+                last.stamp_ns = stamp_ns
+                return 'frozen: same pixels as the last frame'
+        last.image, last.stamp_ns, last.used = image, stamp_ns, False
+        return ''
+
+    def missing(self, now_ns: int) -> list[str]:
+        """Return the cameras without a fresh frame."""
+        return [
+            name
+            for name, camera in self._cameras.items()
+            if camera.image is None or now_ns - camera.stamp_ns > MAX_FRAME_AGE_NS
+        ]
+
+    def take(self, now_ns: int) -> tuple[Mapping[str, ImageArray], int] | None:
+        """Return one new frame per camera and the oldest of their stamps, or None."""
+        cameras = self._cameras.values()
+        if any(camera.used for camera in cameras):
+            return None
+        stamp_ns = min(camera.stamp_ns for camera in cameras)
+        if now_ns - stamp_ns > MAX_FRAME_AGE_NS:
+            return None
+        for camera in cameras:
+            camera.used = True
+        images = {name: c.image for name, c in self._cameras.items() if c.image is not None}
+        return images, stamp_ns
+
+
+class JointPositions:
+    """Joint positions merged by name from messages in any order, split or with extra joints."""
+
+    def __init__(self, joints: Sequence[str]) -> None:
+        """Wait for `joints`, in the order of the arm's YAML."""
+        self._index = {joint: k for k, joint in enumerate(joints)}
+        self._positions_rad = np.zeros(len(joints))
+        self._received_ns = np.full(len(joints), -MAX_JOINT_AGE_NS, np.int64)
+        self._any = False
+
+    def update(self, positions_rad: Mapping[str, float], monotonic_ns: int) -> None:
+        """Take over the positions of the joints that belong to the arm."""
+        for joint, position in positions_rad.items():
+            if (k := self._index.get(joint)) is not None:
+                self._positions_rad[k] = position
+                self._received_ns[k] = monotonic_ns
+                self._any = True
+
+    def current(self, monotonic_ns: int) -> FloatArray | None:
+        """Return positions (7,), or None when a joint is missing or older than 0.1 s."""
+        if not self._any or monotonic_ns - int(self._received_ns.min()) > MAX_JOINT_AGE_NS:
+            return None
+        return self._positions_rad.copy()

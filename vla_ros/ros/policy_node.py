@@ -1,0 +1,295 @@
+"""Camera images, joint states and an instruction in, action chunks out."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import threading
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CompressedImage, Image, JointState
+from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory
+
+from vla_ros.core.embodiment import load_arm
+from vla_ros.errors import ConfigError, ObservationError, choose
+from vla_ros.ros import diagnostics, qos
+from vla_ros.ros.conversion import (
+    chunk_to_message,
+    image_from_compressed,
+    image_from_message,
+    joint_positions_by_name,
+    stamp_to_ns,
+)
+from vla_ros.ros.inference import Inference, InferenceThread
+from vla_ros.ros.inputs import Frames, JointPositions
+from vla_ros.ros.instruction import clean_instruction
+from vla_ros.ros.lifecycle import ManagedNode
+from vla_ros.ros.node_main import run_node
+from vla_ros.ros.parameters import read_parameters, refuse_unknown_parameters
+from vla_ros.types import ARM_JOINTS, Observation, Policy
+
+MIN_CONFIDENCE = 0.5
+_STOP_TIMEOUT_S = 1.0
+_SILENT_NS = 500_000_000
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """Parameters of policy_node.
+
+    Attributes:
+        arm: name in config/arms or YAML file.
+        policy: name of a policy that ships with the package, or a checkpoint folder.
+        device: auto, cpu or cuda; never changed behind the user's back.
+        instruction: what to do from activation on; empty waits for `/vla/instruction`.
+        threads: CPU threads of the model.
+        autostart: configure and activate without being told to.
+    """
+
+    arm: str = 'sim'
+    policy: str = 'vla-reach'
+    device: str = 'auto'
+    instruction: str = ''
+    threads: int = 1
+    autostart: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse values that no policy can run with."""
+        choose('device', self.device, ('auto', 'cpu', 'cuda'))
+        if not 1 <= self.threads <= 256:
+            raise ConfigError(f'threads is {self.threads}; it must be within 1 and 256')
+        try:
+            clean_instruction(self.instruction)
+        except ObservationError as error:
+            raise ConfigError(str(error)) from error
+
+
+class PolicyNode(ManagedNode):
+    """Serves one policy: newest frame only, one inference thread, no chunk without fresh input."""
+
+    def __init__(self, *, policy: Policy | None = None, **node_arguments: Any) -> None:  # noqa: ANN401
+        """Read the parameters; `policy` replaces the checkpoint that they name.
+
+        `node_arguments` are those of `rclpy.lifecycle.LifecycleNode`.
+        """
+        self._worker: InferenceThread | None = None  # a node that is half made is destroyed, too
+        super().__init__(
+            qos.POLICY_NODE, automatically_declare_parameters_from_overrides=True, **node_arguments
+        )
+        self._config = read_parameters(self, PolicyConfig)
+        refuse_unknown_parameters(self, PolicyConfig)
+        self._arm = load_arm(self._config.arm)
+        self._given = policy
+        self._policy: Policy | None = policy
+        self._camera_subscriptions: list[Subscription[Any]] = []
+        self._instruction = ''
+        self._frames = Frames(())
+        self._joints = JointPositions(self._arm.joints)
+        self._forget_history()
+        self._chunks = self.create_lifecycle_publisher(
+            JointTrajectory, qos.CHUNK_TOPIC, qos.COMMAND
+        )
+        self._status = self.create_publisher(
+            diagnostics.DiagnosticArray, qos.DIAGNOSTICS_TOPIC, qos.DIAGNOSTICS
+        )
+        self.create_subscription(
+            String, qos.INSTRUCTION_TOPIC, self._on_instruction, qos.INSTRUCTION
+        )
+        self.create_subscription(
+            JointState, self._arm.joint_states_topic, self._on_joint_state, qos.SENSOR
+        )
+        self.create_timer(1 / qos.DIAGNOSTICS_RATE_HZ, self._publish_status)
+        if self._config.autostart:
+            self.start_by_itself()
+
+    def configure(self) -> None:
+        """Load the policy and subscribe to the cameras that it reads."""
+        if self._given is None:
+            os.environ.setdefault('OMP_NUM_THREADS', str(self._config.threads))  # torch reads it
+            from vla_ros.policies.registry import load_policy  # noqa: PLC0415  torch takes 1.5 s
+
+            self._policy = load_policy(self._config.policy, self._arm, self._config.device)
+        cv2.setNumThreads(self._config.threads)
+        assert self._policy is not None
+        self._frames = Frames(self._policy.cameras)
+        for camera in self._policy.cameras:
+            choose(f"camera of arm '{self._arm.name}'", camera, self._arm.cameras)
+            topic = self._arm.cameras[camera].topic
+            message_type = CompressedImage if topic.endswith('/compressed') else Image
+            callback = functools.partial(self._on_image, camera)
+            self._camera_subscriptions.append(
+                self.create_subscription(message_type, topic, callback, qos.SENSOR)
+            )
+
+    def activate(self) -> None:
+        """Start the inference thread, with the initial instruction if there is one."""
+        assert self._policy is not None
+        self._forget_history()
+        self._instruction = clean_instruction(self._config.instruction)
+        self._worker = InferenceThread(
+            self._policy, self._blank(), self._now_ns, self._on_inference, self._on_error
+        )
+        self._worker.start()
+
+    def deactivate(self) -> None:
+        """Stop inferring; the guard brings the arm to rest when no chunk comes."""
+        self._instruction = ''
+        if self._worker and not self._worker.stop(_STOP_TIMEOUT_S):
+            self.get_logger().error('an inference still runs and is left behind')
+        self._worker = None
+
+    def cleanup(self) -> None:
+        """Unsubscribe from the cameras and let go of the policy."""
+        for subscription in self._camera_subscriptions:
+            self.destroy_subscription(subscription)
+        self._camera_subscriptions.clear()
+        self._policy = self._given
+
+    def destroy_node(self) -> None:
+        """End the inference thread, then destroy the node."""
+        if self._worker:
+            self._worker.stop(_STOP_TIMEOUT_S)
+        super().destroy_node()
+
+    def _on_instruction(self, message: String) -> None:
+        try:
+            instruction = clean_instruction(message.data)
+        except ObservationError as error:
+            self._refused = str(error)
+            self.get_logger().warning(f'refused: {error}')
+            return
+        self._refused = ''
+        if not self.active or self._worker is None:
+            return
+        if not instruction:
+            self._forget_history()
+            self._worker.forget()
+        self._instruction = instruction
+
+    def _on_joint_state(self, message: JointState) -> None:
+        try:
+            self._joints.update(joint_positions_by_name(message), time.monotonic_ns())
+        except ObservationError as error:
+            self._bad_input = str(error)
+            self.get_logger().error(str(error), throttle_duration_sec=5.0)
+
+    def _on_image(self, camera: str, message: Image | CompressedImage) -> None:
+        convert = image_from_message if isinstance(message, Image) else image_from_compressed
+        try:
+            image = convert(message)
+        except ObservationError as error:
+            self._bad_input = f'camera {camera}: {error}'
+            self.get_logger().error(self._bad_input, throttle_duration_sec=5.0)
+            return
+        self._bad_input = ''
+        now_ns = self._now_ns()
+        reason = self._frames.offer(camera, image, stamp_to_ns(message.header.stamp), now_ns)
+        self._unusable = f'frame of camera {camera} not used: {reason}' if reason else ''
+        if not reason:
+            self._frames_used += 1
+            self._last_frame_ns = time.monotonic_ns()
+            self._observe(now_ns)
+
+    def _observe(self, now_ns: int) -> None:
+        """Hand an observation to the inference thread once every part of it is there."""
+        taken = self._frames.take(now_ns)
+        positions = self._joints.current(time.monotonic_ns())
+        self._joints_missing = positions is None
+        if not taken or positions is None or not self._instruction or self._worker is None:
+            return
+        images, stamp_ns = taken
+        self._worker.offer(Observation(images, positions, self._instruction, stamp_ns))
+
+    def _on_inference(self, inference: Inference) -> None:
+        chunk = inference.chunk
+        self._chunks.publish(chunk_to_message(chunk, self._arm.joints))
+        with self._history:
+            self._error = ''
+            self._newest = replace(chunk, velocities_rad_s=np.empty((0, ARM_JOINTS)))
+            self._chunks_sent += 1
+            self._to_inference.add_ns(inference.start_ns - chunk.stamp_ns)
+            self._inference.add_ns(inference.end_ns - inference.start_ns)
+            self._to_chunk.add_ns(self._now_ns() - chunk.stamp_ns)
+
+    def _on_error(self, error: Exception) -> None:
+        if (text := f'inference failed: {error!r}') != self._error:
+            self.get_logger().error(text)
+        self._error = text
+
+    def _forget_history(self) -> None:
+        self._history = threading.Lock()
+        self._error = self._refused = self._bad_input = self._unusable = ''
+        self._joints_missing = True
+        self._frames_used = self._chunks_sent = 0
+        self._last_frame_ns = time.monotonic_ns()
+        self._newest: Any = None
+        self._to_inference = diagnostics.LatencyWindow()
+        self._inference = diagnostics.LatencyWindow()
+        self._to_chunk = diagnostics.LatencyWindow()
+
+    def _blank(self) -> Observation:
+        assert self._policy is not None
+        cameras = {name: self._arm.cameras[name] for name in self._policy.cameras}
+        images = {n: np.zeros((c.height, c.width, 3), np.uint8) for n, c in cameras.items()}
+        return Observation(images, self._arm.home_rad, self._config.instruction or 'warm up')
+
+    def _now_ns(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+    def _publish_status(self) -> None:
+        with self._history:
+            level, summary = self._judge()
+            newest = self._newest
+            values = {
+                'instruction': self._instruction,
+                'confidence': f'{newest.confidence:.3f}' if newest else '',
+                'note': newest.note if newest else '',
+                'policy': self._config.policy
+                if self._given is None
+                else type(self._given).__name__,
+                'device': getattr(self._policy, 'device', self._config.device),
+                'frames': self._frames_used,
+                'chunks': self._chunks_sent,
+                **self._to_inference.percentiles('stamp_to_inference'),
+                **self._inference.percentiles('inference'),
+                **self._to_chunk.percentiles('stamp_to_chunk'),
+            }
+        stamp = self.get_clock().now().to_msg()
+        self._status.publish(
+            diagnostics.status_message(qos.POLICY_NODE, stamp, level, summary, values)
+        )
+
+    def _judge(self) -> tuple[bytes, str]:
+        """Return level and one line: the worst that is wrong, or what the node does."""
+        if not self.active:
+            return diagnostics.WARN, self.problem or 'inactive'
+        if self._error or self._bad_input:
+            return diagnostics.ERROR, self._error or self._bad_input
+        if self._refused:
+            return diagnostics.WARN, self._refused
+        if time.monotonic_ns() - self._last_frame_ns > _SILENT_NS:
+            cameras = ', '.join(self._frames.missing(self._now_ns())) or 'every camera at once'
+            return diagnostics.WARN, self._unusable or f'no frame from {cameras}'
+        if not self._instruction:
+            return diagnostics.OK, 'waiting for an instruction'
+        if self._joints_missing:
+            return diagnostics.WARN, f'no fresh state of every joint of {self._arm.name}'
+        if self._newest and self._newest.confidence < MIN_CONFIDENCE:
+            return diagnostics.WARN, self._newest.note or 'the policy does not believe it'
+        return diagnostics.OK, 'following the instruction'
+
+
+def main() -> int:
+    """Run policy_node as a process."""
+    return run_node(PolicyNode)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
