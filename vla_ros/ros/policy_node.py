@@ -118,8 +118,10 @@ class PolicyNode(ManagedNode):
             self._policy = load_policy(self._config.policy, self._arm, self._config.device)
         cv2.setNumThreads(self._config.threads)
         assert self._policy is not None
-        self._frames = Frames(self._policy.cameras)
-        for camera in self._policy.cameras:
+        # A policy that looks at nothing is asked at the rate of the arm's first camera.
+        cameras = self._policy.cameras or tuple(self._arm.cameras)[:1]
+        self._frames = Frames(cameras)
+        for camera in cameras:
             choose(f"camera of arm '{self._arm.name}'", camera, self._arm.cameras)
             topic = self._arm.cameras[camera].topic
             message_type = CompressedImage if topic.endswith('/compressed') else Image

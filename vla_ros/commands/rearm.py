@@ -1,0 +1,11 @@
+"""vla-ros rearm."""
+
+from __future__ import annotations
+
+
+def main() -> int:
+    """Let the arm move again after a stop."""
+    from vla_ros.ros import operator  # noqa: PLC0415  --help needs no rclpy
+
+    print(operator.rearm() or 're-armed')
+    return 0

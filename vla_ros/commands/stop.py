@@ -1,0 +1,11 @@
+"""vla-ros stop."""
+
+from __future__ import annotations
+
+
+def main() -> int:
+    """Stop the arm at once, until `vla-ros rearm`."""
+    from vla_ros.ros import operator  # noqa: PLC0415  --help needs no rclpy
+
+    print(operator.stop() or 'stopped')
+    return 0

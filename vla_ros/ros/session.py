@@ -1,0 +1,157 @@
+"""A short visit to a running graph: one node of our own, its messages and its service calls."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.context import Context
+from rclpy.duration import Duration
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+from vla_ros.errors import VlaRosError
+from vla_ros.ros import qos
+
+_SPIN_S = 0.02
+_SERVICE_S = 5.0
+_SETTLE_S = 0.2
+_ACKNOWLEDGE_S = 2.0
+
+START_HINT = "is the graph running, and on this ROS_DOMAIN_ID? 'vla-ros up' starts it"
+
+
+@dataclass(frozen=True)
+class Status:
+    """The last diagnostics of one node: 0 OK, 1 WARN, 2 ERROR."""
+
+    level: int
+    message: str
+    values: Mapping[str, str]
+    received_s: float
+
+    def number(self, key: str) -> float | None:
+        """Return a value as a number, None where there is none yet."""
+        try:
+            return float(self.values[key])
+        except (KeyError, ValueError):
+            return None
+
+
+class Session:
+    """A node, its executor, and the newest diagnostics of everybody; a context manager."""
+
+    def __init__(self, name: str = 'vla_ros_operator', domain_id: int | None = None) -> None:
+        """Join the graph of `domain_id`, or of ROS_DOMAIN_ID."""
+        self.context = Context()
+        self.context.init(domain_id=domain_id)
+        self.node = Node(name, context=self.context, use_global_arguments=False)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.status: dict[str, Status] = {}
+        self.node.create_subscription(
+            DiagnosticArray, qos.DIAGNOSTICS_TOPIC, self._on_diagnostics, qos.DIAGNOSTICS
+        )
+        self._instructions = self.node.create_publisher(
+            String, qos.INSTRUCTION_TOPIC, qos.INSTRUCTION
+        )
+
+    def __enter__(self) -> Session:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the graph."""
+        self.close()
+
+    def close(self) -> None:
+        """Leave the graph."""
+        self.executor.shutdown()
+        self.node.destroy_node()
+        self.context.try_shutdown()
+
+    def spin_until(self, holds: Callable[[], object], timeout_s: float) -> bool:
+        """Handle messages until `holds()` is true; return whether it became so in time."""
+        end = time.monotonic() + timeout_s
+        while not holds():
+            if time.monotonic() > end:
+                return False
+            self.executor.spin_once(timeout_sec=_SPIN_S)
+        return True
+
+    def spin(self, duration_s: float) -> None:
+        """Handle messages for a while."""
+        self.spin_until(lambda: False, duration_s)
+
+    def call(
+        self, service_type: type[Any], name: str, request: object, timeout_s: float = _SERVICE_S
+    ) -> Any:  # noqa: ANN401  the response type of the service
+        """Call a service and return its response.
+
+        Raises:
+            VlaRosError: nobody answers in time.
+        """
+        client = self.node.create_client(service_type, name)
+        try:
+            if not self.spin_until(client.service_is_ready, timeout_s):
+                raise VlaRosError(f'service {name} is not there; {START_HINT}')
+            future = client.call_async(request)
+            if not self.spin_until(future.done, timeout_s):
+                raise VlaRosError(f'service {name} did not answer within {timeout_s:.0f} s')
+            return future.result()
+        finally:
+            self.node.destroy_client(client)
+
+    def trigger(self, name: str, timeout_s: float = _SERVICE_S) -> str:
+        """Call a std_srvs/Trigger service and return its message.
+
+        Raises:
+            VlaRosError: nobody answers, or the answer is no.
+        """
+        response = self.call(Trigger, name, Trigger.Request(), timeout_s)
+        if not response.success:
+            raise VlaRosError(f'{name} refused: {response.message}')
+        return str(response.message)
+
+    def say(self, instruction: str, timeout_s: float = _SERVICE_S) -> int:
+        """Publish an instruction; return how many nodes heard it, 0 when nobody listens."""
+        count = self._instructions.get_subscription_count
+        if not self.spin_until(count, timeout_s):
+            return 0
+        listeners, since = count(), time.monotonic()
+        while time.monotonic() - since < _SETTLE_S:  # policy and guard are found one by one
+            self.spin(_SPIN_S)
+            if count() != listeners:
+                listeners, since = count(), time.monotonic()
+        self.say_again(instruction)
+        return listeners
+
+    def say_again(self, instruction: str) -> None:
+        """Publish an instruction to those who are known to listen, and wait until they have it."""
+        self._instructions.publish(String(data=instruction))
+        self._instructions.wait_for_all_acked(Duration(seconds=_ACKNOWLEDGE_S))
+
+    def value(self, node: str, key: str, default: str = '') -> str:
+        """Return one key of a node's newest diagnostics."""
+        status = self.status.get(node)
+        return status.values.get(key, default) if status else default
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            self.status[status.name] = _status(status)
+
+
+def _status(status: DiagnosticStatus) -> Status:
+    values = {item.key: item.value for item in status.values}
+    return Status(status.level[0], status.message, values, time.monotonic())
