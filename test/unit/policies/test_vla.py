@@ -1,0 +1,261 @@
+"""The VLA model: shapes, masks, sizes, pretrained encoders, checkpoints that are what they say."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from vla_ros.core.embodiment import load_arm
+from vla_ros.errors import CheckpointError, ConfigError, ObservationError
+from vla_ros.policies.registry import load_policy
+from vla_ros.policies.vla.config import MISSION, VlaConfig
+from vla_ros.policies.vla.encoders import build_tokenizer
+from vla_ros.policies.vla.loading import save_vla
+from vla_ros.policies.vla.model import VlaModel
+from vla_ros.policies.vla.tokenizer import WordTokenizer, words_of
+from vla_ros.types import Observation
+
+VOCABULARY = ('ball', 'blue', 'cube', 'reach', 'red', 'the')
+ARM = load_arm('sim')
+
+
+def inputs(model, batch=2, words=4):
+    config = model.config
+    size = (batch, len(config.cameras), config.image_height, config.image_width, 3)
+    images = torch.randint(0, 256, size, dtype=torch.uint8)
+    ids = torch.randint(1, 20, (batch, words))
+    return images, ids, torch.ones(batch, words, dtype=torch.bool), torch.randn(batch, 10)
+
+
+def predict(model, images, ids, mask, state):
+    return model(model.encode_images(images), model.encode_language(ids, mask), mask, state)
+
+
+@pytest.fixture(scope='module')
+def model():
+    torch.manual_seed(0)
+    return VlaModel(VlaConfig(vocabulary=VOCABULARY)).eval()
+
+
+def observation(instruction='reach the red cube', size=(240, 320)):
+    image = np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8)
+    return Observation({'front': image}, ARM.home_rad, instruction, stamp_ns=7)
+
+
+def test_shapes(model):
+    found = predict(model, *inputs(model))
+    assert found.actions_BKA.shape == (2, 8, 7)
+    assert found.grounded_B.shape == (2,)
+    assert found.heat_BHW.shape == (2, 24, 32)
+    assert found.target_B3.shape == (2, 3)
+
+
+def test_several_cameras():
+    config = VlaConfig(vocabulary=VOCABULARY, cameras=('front', 'wrist'))
+    two = VlaModel(config).eval()
+    assert predict(two, *inputs(two)).actions_BKA.shape == (2, 8, 7)
+
+
+def test_padding_changes_nothing(model):
+    images, ids, mask, state = inputs(model)
+    with torch.inference_mode():
+        short = predict(model, images, ids, mask, state)
+        longer = torch.cat([ids, torch.zeros(2, 5, dtype=torch.long)], 1)
+        padded = torch.cat([mask, torch.zeros(2, 5, dtype=torch.bool)], 1)
+        long = predict(model, images, longer, padded, state)
+    assert torch.allclose(short.actions_BKA, long.actions_BKA, atol=1e-5)
+    assert torch.allclose(short.grounded_B, long.grounded_B, atol=1e-5)
+
+
+def test_every_input_matters_and_every_parameter_learns(model):
+    images, ids, mask, state = inputs(model)
+    with torch.inference_mode():
+        base = predict(model, images, ids, mask, state).actions_BKA
+        assert not torch.allclose(base, predict(model, 255 - images, ids, mask, state).actions_BKA)
+        assert not torch.allclose(base, predict(model, images, ids + 1, mask, state).actions_BKA)
+        assert not torch.allclose(base, predict(model, images, ids, mask, state + 1).actions_BKA)
+    found = predict(model, images, ids, mask, state)
+    outputs = (found.actions_BKA, found.grounded_B, found.heat_BHW, found.target_B3)
+    sum(o.square().sum() for o in outputs).backward()
+    silent = [name for name, p in model.named_parameters() if p.grad is None]
+    model.zero_grad(set_to_none=True)
+    assert silent == []
+
+
+def test_the_missions_full_size():
+    from transformers import BertConfig, ResNetConfig
+
+    config = VlaConfig(
+        **MISSION,
+        vision_config=ResNetConfig().to_dict(),
+        language_config=BertConfig().to_dict(),
+    )
+    full = VlaModel(config).eval()
+    layers = full.fusion.layers
+    assert len(layers) == 6 and layers[0].self_attn.num_heads == 8
+    assert layers[0].linear1.in_features == 512
+    widths = [layer.out_features for layer in full.head if isinstance(layer, torch.nn.Linear)]
+    assert widths == [512, 256, 128, 7]
+    assert sum(p.numel() for p in full.vision.parameters()) == pytest.approx(23.5e6, rel=0.01)
+    assert sum(p.numel() for p in full.language.parameters()) == pytest.approx(109.5e6, rel=0.01)
+    with torch.inference_mode():
+        assert predict(full, *inputs(full, batch=1)).actions_BKA.shape == (1, 1, 7)
+
+
+@pytest.fixture(scope='module')
+def encoders(tmp_path_factory):
+    """Save a tiny ResNet, a tiny BERT and its tokenizer, as their makers' files."""
+    from transformers import BertConfig, BertModel, BertTokenizer, ResNetConfig, ResNetModel
+
+    folder = tmp_path_factory.mktemp('encoders')
+    sizes = {'embedding_size': 8, 'hidden_sizes': [8, 16], 'depths': [1, 1], 'layer_type': 'basic'}
+    ResNetModel(ResNetConfig(**sizes)).save_pretrained(folder / 'resnet')
+    words = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *VOCABULARY]
+    bert = BertConfig(
+        vocab_size=len(words), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32,
+    )  # fmt: skip
+    BertModel(bert).save_pretrained(folder / 'bert')
+    (folder / 'vocab.txt').write_text('\n'.join(words))
+    BertTokenizer(str(folder / 'vocab.txt')).save_pretrained(folder / 'bert')
+    return folder
+
+
+def test_pretrained_encoders_by_name_and_without_their_weights_afterwards(encoders, tmp_path):
+    config = VlaConfig(
+        vision=str(encoders / 'resnet'), language=str(encoders / 'bert'), width=32, layers=1,
+        feedforward=32, head_hidden=(16,), key_points=False,
+    )  # fmt: skip
+    made = VlaModel(config).eval()
+    from transformers import ResNetModel
+
+    kept = ResNetModel.from_pretrained(encoders / 'resnet').state_dict()
+    for name, value in made.vision.backbone.state_dict().items():
+        assert torch.equal(value, kept[name]), name
+    save_vla(tmp_path / 'checkpoint', made, ARM, {})
+    (encoders / 'resnet' / 'model.safetensors').unlink()
+    (encoders / 'bert' / 'model.safetensors').unlink()
+    chunk = load_policy(str(tmp_path / 'checkpoint'), ARM, 'cpu').infer(observation())
+    assert chunk.velocities_rad_s.shape == (8, 7)
+
+
+def test_an_encoder_that_is_nowhere_says_what_to_do(monkeypatch):
+    monkeypatch.setenv('HF_HUB_OFFLINE', '1')
+    with pytest.raises(CheckpointError, match="use 'small'"):
+        VlaModel(VlaConfig(vision='nobody/nothing', vocabulary=VOCABULARY))
+
+
+def test_tokenizer_keeps_the_name_of_the_object_in_a_long_sentence():
+    tokenizer = build_tokenizer(VlaConfig(vocabulary=VOCABULARY))
+    assert isinstance(tokenizer, WordTokenizer)
+    long = ' '.join(f'strange{i}' for i in range(80)) + ' the RED, cube! ' + 'and so on ' * 30
+    tokens = tokenizer.encode(long)
+    assert len(tokens) <= 24
+    red_cube = tokenizer.encode('red cube')
+    assert red_cube == [t for t in tokens if t in red_cube]
+    assert words_of("Don't  reach:the 'Red' cube") == ['dont', 'reach', 'the', 'red', 'cube']
+    ids, mask = tokenizer(['', 'reach the red cube'])
+    assert ids.shape == mask.shape == (2, 4) and mask.any(axis=1).all()
+
+
+@pytest.fixture
+def checkpoint(tmp_path, model):
+    save_vla(tmp_path / 'checkpoint', model, ARM, {'seed': 0})
+    return tmp_path / 'checkpoint'
+
+
+def test_a_reloaded_checkpoint_gives_identical_output(checkpoint):
+    first = load_policy(str(checkpoint), ARM, 'cpu').infer(observation())
+    second = load_policy(str(checkpoint), ARM, 'cpu').infer(observation())
+    assert np.array_equal(first.velocities_rad_s, second.velocities_rad_s)
+    assert first.stamp_ns == 7 and first.step_s == 0.1
+
+
+def test_a_policy_that_sees_nothing_named_stays_and_says_so(tmp_path, model):
+    with torch.no_grad():
+        model.grounded.bias -= 100
+    save_vla(tmp_path / 'shy', model, ARM, {})
+    with torch.no_grad():
+        model.grounded.bias += 100
+    chunk = load_policy(str(tmp_path / 'shy'), ARM, 'cpu').infer(observation('reach the moon'))
+    assert not chunk.velocities_rad_s.any()
+    assert chunk.confidence < 0.5 and 'reach the moon' in chunk.note
+
+
+def test_a_missing_camera_is_named(checkpoint):
+    policy = load_policy(str(checkpoint), ARM, 'cpu')
+    with pytest.raises(ObservationError, match="camera 'front'; have: wrist"):
+        policy.infer(Observation({'wrist': np.zeros((96, 128, 3), np.uint8)}, ARM.home_rad, 'x'))
+
+
+def damage(folder, name, change):
+    path = folder / name
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (lambda m: m.update(joints=m['joints'][:6]), 'joints'),
+        (lambda m: m.update(units={'position': 'deg', 'velocity': 'deg/s'}), 'units'),
+        (lambda m: m.update(weights_sha256='0' * 64), 'weights_sha256'),
+        (lambda m: m.update(format=99), 'format'),
+        (lambda m: m.update(kind='telepathy'), 'telepathy'),
+        (lambda m: m.pop('joints'), 'joints'),
+        (lambda m: m.update(surprise=1), 'surprise'),
+        (lambda m: m.update(cameras={'left': [128, 96]}), "'left'"),
+        (lambda m: m.update(cameras={'front': [1280, 960]}), '1280x960'),
+        (lambda m: m['statistics']['action'].update(std=[1.0] * 6 + [2.0]), 'statistics'),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_refused_by_name(checkpoint, change, message):
+    damage(checkpoint, 'manifest.json', change)
+    with pytest.raises(CheckpointError, match=message):
+        load_policy(str(checkpoint), ARM, 'cpu')
+
+
+@pytest.mark.parametrize('name', ['config.json', 'model.safetensors', 'manifest.json'])
+def test_a_missing_or_truncated_file_is_named(checkpoint, name):
+    content = (checkpoint / name).read_bytes()
+    (checkpoint / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(CheckpointError, match=name):
+        load_policy(str(checkpoint), ARM, 'cpu')
+    (checkpoint / name).unlink()
+    with pytest.raises(CheckpointError, match=name):
+        load_policy(str(checkpoint), ARM, 'cpu')
+
+
+def test_a_pickle_in_place_of_the_weights_never_runs(checkpoint, tmp_path):
+    import hashlib
+    import pickle
+
+    class Evil:
+        def __reduce__(self):
+            return open, (str(tmp_path / 'ran'), 'w')
+
+    content = pickle.dumps(Evil())
+    (checkpoint / 'model.safetensors').write_bytes(content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    damage(checkpoint, 'manifest.json', lambda m: m.update(weights_sha256=sha256))
+    with pytest.raises(CheckpointError, match='no safetensors file'):
+        load_policy(str(checkpoint), ARM, 'cpu')
+    assert not (tmp_path / 'ran').exists()
+
+
+def test_unknown_policies_and_devices_name_the_known_ones(checkpoint):
+    with pytest.raises(CheckpointError, match='neither a folder nor one of: hold'):
+        load_policy('nonsense', ARM, 'cpu')
+    with pytest.raises(CheckpointError, match='does not exist'):
+        load_policy('/nowhere/at/all', ARM, 'cpu')
+    with pytest.raises(ConfigError, match='auto, cpu, cuda'):
+        load_policy(str(checkpoint), ARM, 'tpu')
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match='not available'):
+            load_policy(str(checkpoint), ARM, 'cuda')
+
+
+def test_hold_never_moves():
+    chunk = load_policy('hold', ARM, 'cpu').infer(observation())
+    assert not chunk.velocities_rad_s.any()

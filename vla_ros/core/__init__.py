@@ -1,0 +1,1 @@
+"""numpy and the standard library only: arms, limits, chunks, watchdogs."""

@@ -1,0 +1,1 @@
+"""Policies: the only place, with training, that imports torch."""

@@ -1,0 +1,51 @@
+"""The one way from an observation to tensors, in training and in serving."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from vla_ros.core.embodiment import Embodiment
+from vla_ros.core.kinematics import tool_position
+from vla_ros.errors import ConfigError, ObservationError
+from vla_ros.types import ARM_JOINTS, FloatArray, ImageArray
+
+PROPRIOCEPTION_SIZE = ARM_JOINTS + 3
+
+
+def scale_image(image: ImageArray, width: int, height: int) -> ImageArray:
+    """Return the image's centre at the wanted size, (height, width, 3) uint8 RGB.
+
+    Cuts the longer side so that the aspect ratio is kept, then averages over areas. An image
+    that has the size already is returned as it is.
+
+    Raises:
+        ObservationError: not an (H, W, 3) uint8 image, or smaller than wanted.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ObservationError(f'image of shape {image.shape} and type {image.dtype}; '
+                               '(H, W, 3) uint8 is needed')
+    rows, columns = image.shape[:2]
+    if rows < height or columns < width:
+        raise ObservationError(f'image of {columns}x{rows} is smaller than the {width}x{height} '
+                               'that the policy needs; raise the resolution of the camera')
+    if (rows, columns) == (height, width):
+        return image
+    used_rows = min(rows, columns * height // width)
+    used_columns = min(columns, rows * width // height)
+    top, left = (rows - used_rows) // 2, (columns - used_columns) // 2
+    centre = image[top : top + used_rows, left : left + used_columns]
+    return cv2.resize(centre, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def proprioception(embodiment: Embodiment, joint_positions_rad: FloatArray) -> FloatArray:
+    """Return joint positions (rad) and the tool's position (m, base frame), (..., 10).
+
+    Raises:
+        ConfigError: the arm's YAML has no kinematics.
+    """
+    if embodiment.kinematics is None:
+        raise ConfigError(f"arm '{embodiment.name}' has no kinematics in {embodiment.source}; "
+                          'the policy needs the position of its tool')
+    tool_m = tool_position(embodiment.kinematics, joint_positions_rad)
+    return np.concatenate([joint_positions_rad, tool_m], axis=-1)

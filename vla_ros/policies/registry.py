@@ -1,0 +1,62 @@
+"""Name or folder → policy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from vla_ros.core.embodiment import Embodiment
+from vla_ros.errors import CheckpointError, ConfigError, choose
+from vla_ros.paths import policies_dir
+from vla_ros.policies.checkpoint import Manifest, read_manifest
+from vla_ros.policies.hold import HoldPolicy
+from vla_ros.policies.vla.loading import load_vla
+from vla_ros.types import Policy
+
+HOLD = 'hold'
+Loader = Callable[[Path, Manifest, Embodiment, torch.device], Policy]
+LOADERS: dict[str, Loader] = {'vla': load_vla}
+"""Architecture, as a manifest's `kind` names it, → loader of its checkpoints."""
+
+
+def shipped_policies() -> list[str]:
+    """Return the names of the checkpoints in the package."""
+    return sorted(path.parent.name for path in policies_dir().glob('*/manifest.json'))
+
+
+def load_policy(name_or_folder: str, embodiment: Embodiment, device: str = 'auto') -> Policy:
+    """Load a policy for an arm: a shipped one by name, a checkpoint by its folder, or 'hold'.
+
+    Raises:
+        CheckpointError: no such checkpoint, a damaged one, or one made for another arm.
+        ConfigError: the device is unknown or not there.
+    """
+    if name_or_folder == HOLD:
+        return HoldPolicy()
+    folder = Path(name_or_folder)
+    if len(folder.parts) == 1 and not folder.exists():
+        names = [HOLD, *shipped_policies()]
+        if name_or_folder not in names:
+            raise CheckpointError(f"policy '{name_or_folder}' is neither a folder nor one of: "
+                                  f'{", ".join(names)}')
+        folder = policies_dir() / name_or_folder
+    manifest = read_manifest(folder)
+    loader = LOADERS.get(manifest.kind)
+    if loader is None:
+        raise CheckpointError(f"{folder}: kind '{manifest.kind}'; known: {', '.join(LOADERS)}")
+    return loader(folder, manifest, embodiment, choose_device(device))
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device: 'auto' takes CUDA where it is; 'cuda' never falls back to the CPU.
+
+    Raises:
+        ConfigError: an unknown name, or CUDA where there is none.
+    """
+    choose('device', name, ('auto', 'cpu', 'cuda'))
+    available = torch.cuda.is_available()
+    if name == 'cuda' and not available:
+        raise ConfigError("device 'cuda' is not available here; use 'cpu' or 'auto'")
+    return torch.device('cuda' if available and name != 'cpu' else 'cpu')

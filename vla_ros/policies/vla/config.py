@@ -1,0 +1,80 @@
+"""What a VLA model is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vla_ros.errors import ConfigError
+from vla_ros.policies.preprocessing import PROPRIOCEPTION_SIZE
+
+SMALL = 'small'
+
+
+@dataclass(frozen=True)
+class VlaConfig:
+    """Architecture of a VLA model; the defaults are those of the shipped policy.
+
+    Attributes:
+        vision: 'small', trained from scratch, or the name or folder of a pretrained encoder that
+            `transformers` loads, such as 'microsoft/resnet-50'.
+        language: 'small' or such a name, as 'google-bert/bert-base-uncased'.
+        vision_config: the `transformers` configuration of the vision encoder, so that a
+            checkpoint can be built without asking for the pretrained weights again.
+        language_config: the same for the language encoder.
+        width: embedding width that all tokens are projected to.
+        head_hidden: widths of the action head's hidden layers.
+        chunk_steps: consecutive actions predicted at once; 1 is a single-step policy.
+        key_points: read the named object's place off the image, and give it to the action head.
+        vocabulary: words of the small language encoder.
+        unknown_words: embeddings that words outside the vocabulary share by their hash.
+    """
+
+    vision: str = SMALL
+    language: str = SMALL
+    vision_config: Mapping[str, Any] | None = None
+    language_config: Mapping[str, Any] | None = None
+    cameras: tuple[str, ...] = ('front',)
+    image_width: int = 128
+    image_height: int = 96
+    width: int = 128
+    heads: int = 4
+    layers: int = 3
+    feedforward: int = 256
+    dropout: float = 0.0
+    head_hidden: tuple[int, ...] = (256, 256)
+    chunk_steps: int = 8
+    step_s: float = 0.1
+    key_points: bool = True
+    proprioception_size: int = PROPRIOCEPTION_SIZE
+    vocabulary: tuple[str, ...] = ()
+    unknown_words: int = 32
+    language_tokens: int = 24
+    language_layers: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built."""
+        if self.width % self.heads:
+            raise ConfigError(f'width {self.width} is not a multiple of heads {self.heads}')
+        if self.language == SMALL and not self.vocabulary:
+            raise ConfigError("language 'small' needs a vocabulary")
+        if min(self.chunk_steps, self.layers, len(self.cameras)) < 1 or self.step_s <= 0:
+            raise ConfigError('chunk_steps, layers, cameras and step_s must be positive')
+
+
+MISSION = {
+    'vision': 'microsoft/resnet-50',
+    'language': 'google-bert/bert-base-uncased',
+    'image_width': 224,
+    'image_height': 224,
+    'width': 512,
+    'heads': 8,
+    'layers': 6,
+    'feedforward': 2048,
+    'dropout': 0.1,
+    'head_hidden': (512, 256, 128),
+    'chunk_steps': 1,
+    'key_points': False,
+}
+"""The full size: ResNet-50, BERT base, fusion of width 512, head 512-256-128-7, single step."""

@@ -1,0 +1,187 @@
+"""Vision and language encoders: small ones from scratch, or any by name through transformers.
+
+B batch, C channels, H and W rows and columns, L words, D width of an encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vla_ros.errors import CheckpointError
+from vla_ros.policies.vla.config import SMALL, VlaConfig
+from vla_ros.policies.vla.tokenizer import Tokenizer, WordTokenizer
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut (He et al., Deep residual learning, 2015, fig. 2)."""
+
+    def __init__(self, channels_in: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or channels_in != channels:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(channels_in, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+            )
+
+    def forward(self, maps_BCHW: Tensor) -> Tensor:
+        """Return the maps of the block."""
+        return torch.relu(self.body(maps_BCHW) + self.shortcut(maps_BCHW))
+
+
+class SmallVision(nn.Module):
+    """A small ResNet: a fine map at stride 4 to point with, a coarse one at stride 16 to fuse."""
+
+    fine_width = 64
+    width = 128
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 32, 5, 2, 2, bias=False), nn.BatchNorm2d(32), nn.ReLU(inplace=True)
+        )
+        self.fine = nn.Sequential(ResidualBlock(32, 32, 1), ResidualBlock(32, 64, 2))
+        self.coarse = nn.Sequential(ResidualBlock(64, 96, 2), ResidualBlock(96, 128, 2))
+
+    def forward(self, images_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the fine and the coarse map."""
+        fine = self.fine(self.stem(images_BCHW.contiguous(memory_format=torch.channels_last)))
+        return fine, self.coarse(fine)
+
+
+class PretrainedVision(nn.Module):
+    """A convolutional encoder of transformers, such as ResNet-50; its last map serves for both."""
+
+    def __init__(self, backbone: nn.Module, width: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.width = self.fine_width = width
+
+    def forward(self, images_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the last map, twice."""
+        maps_BCHW = self.backbone(images_BCHW).last_hidden_state
+        return maps_BCHW, maps_BCHW
+
+
+class SmallLanguage(nn.Module):
+    """A small BERT: word and position embeddings, then a transformer encoder."""
+
+    def __init__(self, config: VlaConfig) -> None:
+        super().__init__()
+        self.width = 64
+        tokens = 1 + config.unknown_words + len(config.vocabulary)
+        self.words = nn.Embedding(tokens, self.width)
+        self.positions = nn.Parameter(0.02 * torch.randn(config.language_tokens, self.width))
+        layer = nn.TransformerEncoderLayer(
+            self.width, 4, 128, config.dropout, 'gelu', batch_first=True, norm_first=True
+        )
+        self.encoder = nn.TransformerEncoder(
+            layer, config.language_layers, enable_nested_tensor=False
+        )
+
+    def forward(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
+        """Return one contextual vector a word, (B, L, D)."""
+        words_BLD = self.words(ids_BL) + self.positions[: ids_BL.shape[1]]
+        return self.encoder(words_BLD, src_key_padding_mask=~mask_BL)
+
+
+class PretrainedLanguage(nn.Module):
+    """A BERT-like encoder of transformers."""
+
+    def __init__(self, backbone: nn.Module, width: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.width = width
+
+    def forward(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
+        """Return one contextual vector a token, (B, L, D)."""
+        return self.backbone(input_ids=ids_BL, attention_mask=mask_BL.long()).last_hidden_state
+
+
+def build_vision(config: VlaConfig) -> SmallVision | PretrainedVision:
+    """Return the vision encoder, with pretrained weights unless `vision_config` is given."""
+    if config.vision == SMALL:
+        return SmallVision()
+    backbone = _backbone(config.vision, config.vision_config)
+    width = getattr(backbone.config, 'hidden_sizes', [0])[-1]
+    if not width:
+        raise CheckpointError(f"'{config.vision}' has no feature maps; use a ResNet-like encoder")
+    return PretrainedVision(backbone, width)
+
+
+def build_language(config: VlaConfig) -> SmallLanguage | PretrainedLanguage:
+    """Return the language encoder, with pretrained weights unless `language_config` is given."""
+    if config.language == SMALL:
+        return SmallLanguage(config)
+    backbone = _backbone(config.language, config.language_config)
+    return PretrainedLanguage(backbone, backbone.config.hidden_size)
+
+
+def build_tokenizer(config: VlaConfig) -> Tokenizer:
+    """Return the tokenizer that belongs to the language encoder."""
+    if config.language == SMALL:
+        return WordTokenizer(config.vocabulary, config.unknown_words, config.language_tokens)
+    return _PretrainedTokenizer(config.language, config.language_tokens)
+
+
+class _PretrainedTokenizer:
+    def __init__(self, name: str, length: int) -> None:
+        from transformers import AutoTokenizer
+
+        self._tokenizer = _local_first(AutoTokenizer, name)
+        self._length = length
+
+    def __call__(
+        self, sentences: Sequence[str]
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        tokens = self._tokenizer(
+            list(sentences),
+            padding=True,
+            truncation=True,
+            max_length=self._length,
+            return_tensors='np',
+        )
+        return tokens['input_ids'], tokens['attention_mask'].astype(np.bool_)
+
+
+def _backbone(name: str, content: Any) -> Any:  # noqa: ANN401 - a transformers model
+    """Return a transformers model: random by its configuration, or pretrained by its name."""
+    try:
+        from transformers import AutoConfig, AutoModel
+    except ImportError as error:
+        raise CheckpointError(
+            f"encoder '{name}' needs transformers; type: pip install 'vla_ros[train]'"
+        ) from error
+    if content is None:
+        return _local_first(AutoModel, name)
+    values = dict(content)
+    return AutoModel.from_config(AutoConfig.for_model(values.pop('model_type'), **values))
+
+
+def _local_first(loader: Any, name: str) -> Any:  # noqa: ANN401 - a transformers class
+    """Load from this machine, and only if that fails from the hub; never run remote code."""
+    try:
+        return loader.from_pretrained(name, local_files_only=True)
+    except (OSError, ValueError):
+        try:
+            return loader.from_pretrained(name)
+        except (OSError, ValueError) as error:
+            raise CheckpointError(
+                f"encoder '{name}' is neither on this machine nor can it be downloaded; give a "
+                "folder that holds its config.json and model.safetensors, or use 'small'"
+            ) from error

@@ -1,0 +1,90 @@
+"""Save a VLA model as a checkpoint, and make a policy from one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vla_ros.core.embodiment import Embodiment, build
+from vla_ros.errors import CheckpointError, VlaRosError
+from vla_ros.policies.checkpoint import (
+    CONFIG,
+    Manifest,
+    check_embodiment,
+    read_json,
+    read_weights,
+    save_checkpoint,
+)
+from vla_ros.policies.vla.config import SMALL, VlaConfig
+from vla_ros.policies.vla.model import VlaModel
+from vla_ros.policies.vla.policy import VlaPolicy
+
+STATISTICS = ('proprioception', 'action')
+
+
+def save_vla(
+    folder: Path, model: VlaModel, embodiment: Embodiment, training: Mapping[str, Any]
+) -> Manifest:
+    """Write a model as a checkpoint for an arm; `training` says what made it."""
+    config = _with_encoder_configs(model)
+    statistics = {
+        name: {part: getattr(model, f'{name}_{part}').tolist() for part in ('mean', 'std')}
+        for name in STATISTICS
+    }
+    return save_checkpoint(
+        folder,
+        config,
+        model.state_dict(),
+        kind='vla',
+        joints=embodiment.joints,
+        rate_hz=1.0 / config.step_s,
+        cameras={name: (config.image_width, config.image_height) for name in config.cameras},
+        statistics=statistics,
+        training=training,
+    )
+
+
+def _with_encoder_configs(model: VlaModel) -> VlaConfig:
+    """Keep the encoders' own configurations, so that loading asks for no pretrained weights."""
+    config = model.config
+    for part in ('vision', 'language'):
+        if getattr(config, part) != SMALL:
+            content = getattr(model, part).backbone.config.to_dict()
+            config = replace(config, **{f'{part}_config': content})
+    return config
+
+
+def load_vla(
+    folder: Path, manifest: Manifest, embodiment: Embodiment, device: torch.device
+) -> VlaPolicy:
+    """Make a policy from a checkpoint whose manifest was read.
+
+    Raises:
+        CheckpointError: made for another arm, or configuration, weights and manifest disagree.
+    """
+    check_embodiment(folder, manifest, embodiment)
+    content = read_json(folder / CONFIG)
+    for key in ('cameras', 'head_hidden', 'vocabulary'):
+        content[key] = tuple(content.get(key, ()))
+    try:
+        config: VlaConfig = build(VlaConfig, content, str(folder / CONFIG))
+        model = VlaModel(config)
+        model.load_state_dict(read_weights(folder))
+    except (VlaRosError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"checkpoint '{folder}' does not fit its {CONFIG}: {error}") from error
+    _check_statistics(folder, model, manifest)
+    return VlaPolicy(model, embodiment, device)
+
+
+def _check_statistics(folder: Path, model: VlaModel, manifest: Manifest) -> None:
+    for name in STATISTICS:
+        for part in ('mean', 'std'):
+            stated = torch.tensor(manifest.statistics.get(name, {}).get(part, []))
+            held = getattr(model, f'{name}_{part}')
+            if stated.shape != held.shape or not torch.allclose(stated, held.cpu(), rtol=1e-5):
+                raise CheckpointError(f"checkpoint '{folder}': statistics: {name} {part} in the "
+                                      'manifest is not what the weights hold')

@@ -1,0 +1,184 @@
+"""The VLA network, top down.
+
+B batch, V views, C channels, H W rows and columns, L words, S image tokens, E embedding,
+P proprioception, K chunk steps, A action (7 joint velocities), F width of the fine map.
+Images and words are tokens of one width; a transformer encoder fuses them with proprioception and
+one action token, which the head turns into a chunk of normalised joint velocities.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vla_ros.policies.vla.config import VlaConfig
+from vla_ros.policies.vla.encoders import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    build_language,
+    build_vision,
+)
+from vla_ros.types import ARM_JOINTS
+
+POINT_WIDTH = 64
+
+
+@dataclass
+class Prediction:
+    """What the network says; `heat` and `target` only with key points.
+
+    Attributes:
+        actions_BKA: joint velocities, normalised.
+        grounded_B: logit that the instruction names something in view.
+        heat_BHW: logits over the cells of the first view's fine map: where it is.
+        target_B3: where the tool should end, base frame, metres.
+    """
+
+    actions_BKA: Tensor
+    grounded_B: Tensor
+    heat_BHW: Tensor | None = None
+    target_B3: Tensor | None = None
+
+
+class VlaModel(nn.Module):
+    """Vision encoder, language encoder, fusion transformer, action head."""
+
+    def __init__(self, config: VlaConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.vision = build_vision(config)
+        self.language = build_language(config)
+        self.image_to_token = nn.Linear(self.vision.width, width)
+        self.word_to_token = nn.Linear(self.language.width, width)
+        self.proprioception_to_token = nn.Linear(config.proprioception_size, width)
+        rows, columns = self._map_size()
+        self.row_positions = nn.Parameter(0.02 * torch.randn(rows, 1, width))
+        self.column_positions = nn.Parameter(0.02 * torch.randn(1, columns, width))
+        self.view_positions = nn.Parameter(0.02 * torch.randn(len(config.cameras), 1, width))
+        self.action_token = nn.Parameter(0.02 * torch.randn(1, 1, width))
+        layer = nn.TransformerEncoderLayer(
+            width, config.heads, config.feedforward, config.dropout, 'gelu',
+            batch_first=True, norm_first=True,
+        )  # fmt: skip
+        self.fusion = nn.TransformerEncoder(
+            layer, config.layers, nn.LayerNorm(width), enable_nested_tensor=False
+        )
+        self.grounded = nn.Linear(width, 1)
+        self.pointer = None
+        if config.key_points:
+            self.pointer = KeyPoint(self.vision.fine_width, width, (rows, columns))
+        extra = config.proprioception_size + (6 if config.key_points else 0)
+        self.head = _mlp(width + extra, config.head_hidden, config.chunk_steps * ARM_JOINTS)
+        self.register_buffer('image_mean', torch.tensor(IMAGENET_MEAN).view(3, 1, 1) * 255)
+        self.register_buffer('image_std', torch.tensor(IMAGENET_STD).view(3, 1, 1) * 255)
+        for name, size in (('proprioception', config.proprioception_size), ('action', ARM_JOINTS)):
+            self.register_buffer(f'{name}_mean', torch.zeros(size))
+            self.register_buffer(f'{name}_std', torch.ones(size))
+
+    def _map_size(self) -> tuple[int, int]:
+        """Return rows and columns of the coarse map, found by asking the encoder."""
+        config, training = self.config, self.vision.training
+        with torch.no_grad():
+            blank = torch.zeros(1, 3, config.image_height, config.image_width)
+            coarse = self.vision.eval()(blank)[1]
+        self.vision.train(training)
+        return coarse.shape[2], coarse.shape[3]
+
+    def encode_images(self, images_BVHWC: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the first view's fine map (B, F, H, W) and all image tokens (B, S, E).
+
+        Args:
+            images_BVHWC: uint8 RGB of the size in the configuration.
+        """
+        batch, views = images_BVHWC.shape[:2]
+        images = images_BVHWC.flatten(0, 1).permute(0, 3, 1, 2).to(self.image_mean.dtype)
+        fine, coarse = self.vision((images - self.image_mean) / self.image_std)
+        tokens = self.image_to_token(coarse.permute(0, 2, 3, 1))
+        tokens = (tokens + self.row_positions + self.column_positions).flatten(1, 2)
+        tokens_BVSE = tokens.unflatten(0, (batch, views)) + self.view_positions
+        return fine.unflatten(0, (batch, views))[:, 0], tokens_BVSE.flatten(1, 2)
+
+    def encode_language(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
+        """Return word tokens (B, L, E); computed once an instruction."""
+        return self.word_to_token(self.language(ids_BL, mask_BL))
+
+    def forward(
+        self,
+        images: tuple[Tensor, Tensor],
+        words_BLE: Tensor,
+        mask_BL: Tensor,
+        proprioception_BP: Tensor,
+    ) -> Prediction:
+        """Fuse encoded images, encoded words and proprioception (SI units) into a prediction."""
+        fine_BFHW, image_BSE = images
+        batch = len(words_BLE)
+        state_BP = (proprioception_BP - self.proprioception_mean) / self.proprioception_std
+        action = self.action_token.expand(batch, -1, -1)
+        state = self.proprioception_to_token(state_BP).unsqueeze(1)
+        tokens = torch.cat([action, state, words_BLE, image_BSE], dim=1)
+        padded = functional.pad(~mask_BL, (2, image_BSE.shape[1]), value=False)
+        fused_BTE = self.fusion(tokens, src_key_padding_mask=padded)
+        action_BE = fused_BTE[:, 0]
+        features = [action_BE, state_BP]
+        heat = target = None
+        if self.pointer is not None:
+            heat, target = self.pointer(fine_BFHW, fused_BTE[:, -image_BSE.shape[1] :], action_BE)
+            tool_B3 = proprioception_BP[:, -3:]
+            features += [target, 5.0 * (target - tool_B3)]
+        actions = self.head(torch.cat(features, dim=-1))
+        return Prediction(
+            actions.unflatten(-1, (self.config.chunk_steps, ARM_JOINTS)),
+            self.grounded(action_BE).squeeze(-1),
+            heat,
+            target,
+        )
+
+
+class KeyPoint(nn.Module):
+    """Points at the named object in the first view, and places the tool's goal from there.
+
+    A query made of the action token scores every cell of the fine map, as do the fused image
+    tokens; the expected place under the softmax (spatial soft-argmax, Levine et al., End-to-end
+    training of deep visuomotor policies, 2016, eq. 5) and the pooled feature give the goal.
+    """
+
+    def __init__(self, fine_width: int, width: int, map_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.map_size = map_size
+        self.key = nn.Conv2d(fine_width, POINT_WIDTH, 1)
+        self.query = nn.Linear(width, POINT_WIDTH)
+        self.token_score = nn.Linear(width, 1)
+        self.goal = _mlp(2 + POINT_WIDTH, (128, 128), 3)
+
+    def forward(
+        self, fine_BFHW: Tensor, tokens_BSE: Tensor, action_BE: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return heat logits (B, H, W) and the goal (B, 3) in metres."""
+        keys = self.key(fine_BFHW)
+        rows, columns = keys.shape[2:]
+        keys_BFN = keys.flatten(2)
+        scores_BN = torch.einsum('bf,bfn->bn', self.query(action_BE), keys_BFN) / POINT_WIDTH**0.5
+        first_view_BS = self.token_score(tokens_BSE)[:, : self.map_size[0] * self.map_size[1], 0]
+        coarse_B1HW = first_view_BS.unflatten(1, self.map_size).unsqueeze(1)
+        coarse_B1HW = functional.interpolate(coarse_B1HW, (rows, columns), mode='bilinear')
+        heat_BN = scores_BN + coarse_B1HW.flatten(1)
+        weights_BN = heat_BN.softmax(dim=-1)
+        x = (torch.arange(columns, device=keys.device) + 0.5) / columns
+        y = (torch.arange(rows, device=keys.device) + 0.5) / rows
+        grid_N2 = torch.stack(torch.meshgrid(x, y, indexing='xy'), dim=-1).flatten(0, 1)
+        place_B2 = weights_BN @ grid_N2.to(weights_BN.dtype)
+        pooled_BF = torch.einsum('bn,bfn->bf', weights_BN, keys_BFN)
+        heat_BHW = heat_BN.unflatten(1, (rows, columns))
+        return heat_BHW, self.goal(torch.cat([4.0 * place_B2 - 2.0, pooled_BF], dim=-1))
+
+
+def _mlp(width_in: int, hidden: tuple[int, ...], width_out: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for width in hidden:
+        layers += [nn.Linear(width_in, width), nn.GELU()]
+        width_in = width
+    return nn.Sequential(*layers, nn.Linear(width_in, width_out))

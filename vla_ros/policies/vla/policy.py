@@ -1,0 +1,93 @@
+"""Serve a VLA model: observation → action chunk."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from vla_ros.core.embodiment import Embodiment
+from vla_ros.errors import ObservationError
+from vla_ros.policies.preprocessing import proprioception, scale_image
+from vla_ros.policies.vla.encoders import build_tokenizer
+from vla_ros.policies.vla.model import VlaModel
+from vla_ros.types import ActionChunk, FloatArray, Observation
+
+GROUNDED_ABOVE = 0.5
+
+
+class VlaPolicy:
+    """A trained VLA model. The instruction is encoded once and kept until it changes.
+
+    Args:
+        model: the network; moved to the device and set to evaluation mode.
+        embodiment: the arm that it drives.
+        device: where it runs; on CUDA in bfloat16, on the CPU in float32.
+    """
+
+    def __init__(self, model: VlaModel, embodiment: Embodiment, device: torch.device) -> None:
+        self.cameras = model.config.cameras
+        self._config = model.config
+        self._model = model.to(device).eval()
+        self._embodiment = embodiment
+        self._device = device
+        self._tokenize = build_tokenizer(model.config)
+        self._instruction: str | None = None
+        self._words: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def reset(self) -> None:
+        """Forget the instruction; a VLA model keeps nothing else."""
+        self._instruction = self._words = None
+
+    @torch.inference_mode()
+    def infer(self, observation: Observation) -> ActionChunk:
+        """Predict a chunk; zeros, with a note, when the instruction names nothing in view.
+
+        Raises:
+            ObservationError: a camera is missing or its image cannot be used.
+        """
+        images = torch.from_numpy(self._images(observation)).to(self._device)
+        state = proprioception(self._embodiment, observation.joint_positions_rad)
+        state_BP = torch.from_numpy(state).float().unsqueeze(0).to(self._device)
+        with torch.autocast(
+            self._device.type, torch.bfloat16, enabled=self._device.type == 'cuda'
+        ):
+            words_BLE, mask_BL = self._encode(observation.instruction)
+            encoded = self._model.encode_images(images)
+            prediction = self._model(encoded, words_BLE, mask_BL, state_BP)
+        confidence = float(prediction.grounded_B.float().sigmoid())
+        velocities = self._velocities(prediction.actions_BKA[0])
+        note = ''
+        if not confidence >= GROUNDED_ABOVE:
+            velocities = np.zeros_like(velocities)
+            note = (
+                f"sees nothing that '{observation.instruction}' names; the arm stays. Name the "
+                "colour and the shape of an object on the table, as in 'reach the red cube'"
+            )
+        return ActionChunk(
+            velocities, self._config.step_s, observation.stamp_ns, confidence, note
+        )
+
+    def _images(self, observation: Observation) -> np.ndarray:
+        missing = [name for name in self.cameras if name not in observation.images]
+        if missing:
+            raise ObservationError(
+                f"no image of camera '{missing[0]}'; have: {', '.join(observation.images)}"
+            )
+        width, height = self._config.image_width, self._config.image_height
+        views = [scale_image(observation.images[name], width, height) for name in self.cameras]
+        return np.stack(views)[None]
+
+    def _encode(self, instruction: str) -> tuple[torch.Tensor, torch.Tensor]:
+        if self._words is None or instruction != self._instruction:
+            ids, mask = self._tokenize([instruction])
+            mask_BL = torch.from_numpy(mask).to(self._device)
+            ids_BL = torch.from_numpy(ids).to(self._device)
+            self._words = self._model.encode_language(ids_BL, mask_BL), mask_BL
+            self._instruction = instruction
+        return self._words
+
+    def _velocities(self, actions_KA: torch.Tensor) -> FloatArray:
+        """Undo the normalisation; a chunk that is not finite is left to the guard to refuse."""
+        model = self._model
+        velocities = actions_KA.float() * model.action_std + model.action_mean
+        return velocities.cpu().numpy().astype(np.float64)

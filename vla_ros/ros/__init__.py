@@ -1,0 +1,1 @@
+"""Everything that imports rclpy: conversions, QoS, parameters and thin nodes."""

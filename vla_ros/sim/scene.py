@@ -1,0 +1,95 @@
+"""Build the MuJoCo model: the arm of `scene.xml` with an embodiment's limits, and the objects."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+import mujoco
+import numpy as np
+
+from vla_ros.core.embodiment import Embodiment
+from vla_ros.errors import ConfigError
+
+COLOURS = {
+    'red': (0.83, 0.13, 0.12),
+    'green': (0.16, 0.60, 0.23),
+    'blue': (0.12, 0.32, 0.82),
+    'yellow': (0.95, 0.76, 0.08),
+}
+SHAPES = {
+    'cube': (mujoco.mjtGeom.mjGEOM_BOX, (0.026, 0.026, 0.026)),
+    'ball': (mujoco.mjtGeom.mjGEOM_SPHERE, (0.030, 0.0, 0.0)),
+    'cylinder': (mujoco.mjtGeom.mjGEOM_CYLINDER, (0.024, 0.036, 0.0)),
+}
+TORQUE_MAX_NM = (87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0)
+# The velocity servo: the arm follows a command with a time constant of 10 to 20 ms. Gain x time step
+# stays below the joint's inertia, so that a drive at its torque limit settles and does not chatter.
+SERVO_GAIN_NMS_RAD = (60.0, 60.0, 40.0, 40.0, 10.0, 10.0, 8.0)
+FINGER_GAIN_N_M = 800.0
+
+
+@dataclass(frozen=True)
+class ObjectKind:
+    """One colour of one shape; there is at most one of each on the table."""
+
+    colour: str
+    shape: str
+
+    @property
+    def name(self) -> str:
+        """The two words that name it, such as 'red cube'."""
+        return f'{self.colour} {self.shape}'
+
+    @property
+    def rest_height_m(self) -> float:
+        """Height of its centre when it lies on the table."""
+        size = SHAPES[self.shape][1]
+        return size[1] if self.shape == 'cylinder' else size[0]
+
+
+OBJECT_KINDS = tuple(ObjectKind(c, s) for c, s in itertools.product(COLOURS, SHAPES))
+
+
+def build_model(embodiment: Embodiment) -> mujoco.MjModel:
+    """Compile the scene for an arm with the kinematics of `scene.xml`.
+
+    Raises:
+        ConfigError: the embodiment has no kinematics, so it cannot be simulated here.
+    """
+    if embodiment.kinematics is None:
+        raise ConfigError(f"arm '{embodiment.name}' cannot be simulated; use arm 'sim'")
+    spec = mujoco.MjSpec.from_file(str(Path(__file__).with_name('scene.xml')))
+    _add_arm_drives(spec, embodiment)
+    _add_gripper_drive(spec)
+    for kind in OBJECT_KINDS:
+        _add_object(spec, kind)
+    return spec.compile()
+
+
+def _add_arm_drives(spec: mujoco.MjSpec, embodiment: Embodiment) -> None:
+    for index, name in enumerate(embodiment.joints):
+        joint = spec.joint(f'joint{index + 1}')
+        joint.range = [embodiment.position_min_rad[index], embodiment.position_max_rad[index]]
+        joint.name = name
+        drive = spec.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
+        drive.set_to_velocity(kv=SERVO_GAIN_NMS_RAD[index])
+        drive.forcerange = [-TORQUE_MAX_NM[index], TORQUE_MAX_NM[index]]
+
+
+def _add_gripper_drive(spec: mujoco.MjSpec) -> None:
+    for name in ('left_finger', 'right_finger'):
+        drive = spec.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
+        drive.set_to_position(kp=FINGER_GAIN_N_M)
+        drive.forcerange = [-70.0, 70.0]
+
+
+def _add_object(spec: mujoco.MjSpec, kind: ObjectKind) -> None:
+    """Add a free body; gravity reaches it only while it is on the table (`World.reset`)."""
+    body = spec.worldbody.add_body(name=kind.name, gravcomp=1.0)
+    body.add_freejoint(name=kind.name)
+    geom_type, size = SHAPES[kind.shape]
+    geom = body.add_geom(spec.find_default('object'), type=geom_type, size=np.array(size))
+    geom.name = kind.name
+    geom.rgba = [*COLOURS[kind.colour], 1.0]

@@ -1,0 +1,87 @@
+"""Training sentences as tokens: each object asked for, some refusals, words nobody taught."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_ros.policies.vla.tokenizer import WordTokenizer, pad, words_of
+from vla_ros.sim.grammar import (
+    OBJECT_PHRASES,
+    SHAPE_WORDS,
+    UNKNOWN_COLOURS,
+    UNKNOWN_SHAPES,
+    sample_instruction,
+    sample_refusal,
+)
+from vla_ros.sim.scene import COLOURS, OBJECT_KINDS
+
+NEGATING_WORDS = ('do', 'not', 'dont', 'never', 'avoid', 'stay', 'away', 'keep', 'clear')
+STRANGE_SENTENCE = 0.6  # share of sentences that get words nobody taught
+STRANGE_WORD = 0.35  # share of their words that are exchanged
+STRANGE_INSERTIONS = 5
+
+
+class SentenceSampler:
+    """Draws tokenised sentences.
+
+    Words that carry no meaning for the task are exchanged for unknown ones, and unknown ones are
+    put in between, so that the model learns to look for the object's name in any sentence.
+    """
+
+    def __init__(self, tokenizer: WordTokenizer, length: int, seed: int) -> None:
+        self._encode = tokenizer.encode
+        self._first_word = tokenizer.first_word
+        self._length = length
+        self._rng = np.random.default_rng(seed)
+        meaning = [*COLOURS, *UNKNOWN_COLOURS, *UNKNOWN_SHAPES, *NEGATING_WORDS]
+        meaning += [word for words in SHAPE_WORDS.values() for word in words]
+        meaning += [w for text in OBJECT_PHRASES for w in text.split() if '{' not in w]
+        self._meaning = {token for word in meaning for token in tokenizer.encode(word)}
+
+    def positive(self, kind: int) -> list[int]:
+        """Return the tokens of a sentence that asks for an object kind."""
+        return self._strange(sample_instruction(OBJECT_KINDS[kind], self._rng))
+
+    def refusal(self, kinds: NDArray[np.int64]) -> list[int]:
+        """Return the tokens of a sentence that none of the object kinds on the table answers."""
+        if self._rng.random() < 0.1:
+            return self._noise(int(self._rng.integers(1, 9)))
+        return self._strange(sample_refusal(tuple(OBJECT_KINDS[k] for k in kinds), self._rng))
+
+    def batch(
+        self, kinds: NDArray[np.int64], per_image: int, refusals: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:
+        """Draw `per_image` sentences for each of B images with objects (B, O).
+
+        Returns:
+            ids and mask, (B * per_image, L), and which object each asks for, (B * per_image,);
+            -1 for the last `refusals` of each image.
+        """
+        rows: list[list[int]] = []
+        asked: list[int] = []
+        for present in kinds:
+            chosen = self._rng.choice(len(present), per_image - refusals, replace=False)
+            rows += [self.positive(present[c]) for c in chosen]
+            rows += [self.refusal(present) for _ in range(refusals)]
+            asked += [*chosen.tolist(), *[-1] * refusals]
+        return *pad(rows), np.array(asked)
+
+    def _noise(self, count: int) -> list[int]:
+        return self._rng.integers(1, self._first_word, count).tolist()
+
+    def _strange(self, sentence: str) -> list[int]:
+        tokens = self._encode(' '.join(words_of(sentence)))
+        rng = self._rng
+        if rng.random() >= STRANGE_SENTENCE:
+            return tokens
+        tokens = [
+            t if t in self._meaning or rng.random() >= STRANGE_WORD else self._noise(1)[0]
+            for t in tokens
+        ]
+        for _ in range(rng.integers(STRANGE_INSERTIONS + 1)):
+            place = int(rng.integers(len(tokens) + 1))
+            inside = 0 < place < len(tokens) and {tokens[place - 1], tokens[place]} <= self._meaning
+            if not inside and len(tokens) < self._length:
+                tokens[place:place] = self._noise(1)
+        return tokens
