@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from typing import Any
 
 import gymnasium
@@ -51,7 +52,7 @@ class ReachEnv(gymnasium.Env[dict[str, Any], FloatArray]):
                 'joint_positions_rad': gymnasium.spaces.Box(
                     arm.position_min_rad, arm.position_max_rad, dtype=np.float64
                 ),
-                'instruction': gymnasium.spaces.Text(512),
+                'instruction': gymnasium.spaces.Text(512, charset=string.printable),
             }
         )
         self.target = ''

@@ -16,7 +16,7 @@ PLACEHOLDER = '{object}'
 SHAPE_WORDS = {
     'cube': ('cube', 'block', 'box'),
     'ball': ('ball', 'sphere'),
-    'cylinder': ('cylinder', 'can', 'tube'),
+    'cylinder': ('cylinder', 'tube', 'tin'),
 }
 OBJECT_PHRASES = ('{colour} {shape}',) * 6 + (
     '{colour} colored {shape}',

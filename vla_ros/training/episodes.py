@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -112,7 +113,7 @@ def read_frames(folder: Path) -> Frames:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 shards.append(Frames(**{f.name: arrays[f.name] for f in fields(Frames)}))
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise ConfigError(f'{path}: damaged ({error}); delete it and collect again') from error
     if not shards:
         raise ConfigError(f"no shard in '{folder}'; record with: vla-ros collect --output {folder}")

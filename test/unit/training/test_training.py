@@ -1,0 +1,157 @@
+"""Recording is resumable and refuses held-out seeds; training learns; figures are right."""
+
+import numpy as np
+import pytest
+import torch
+from vla_ros.core.embodiment import load_arm
+from vla_ros.errors import ConfigError
+from vla_ros.policies.registry import load_policy
+from vla_ros.policies.vla.config import VlaConfig
+from vla_ros.policies.vla.encoders import build_tokenizer
+from vla_ros.policies.vla.model import VlaModel
+from vla_ros.sim.grammar import SHAPE_WORDS, shipped_phrasings, vocabulary
+from vla_ros.sim.scene import OBJECT_KINDS
+from vla_ros.training.collect import CollectConfig, collect
+from vla_ros.training.episodes import read_frames, read_info, shard_path
+from vla_ros.training.evaluate import wilson_95
+from vla_ros.training.sentences import SentenceSampler
+from vla_ros.training.train import (
+    Batches,
+    TrainConfig,
+    losses,
+    place_weights,
+    run_model,
+    set_statistics,
+    train,
+)
+
+SMALL = CollectConfig(episodes=2, episode_steps=8, workers=1)
+
+
+@pytest.fixture(scope='module')
+def recorded(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('reach')
+    collect(SMALL, folder)
+    return folder
+
+
+def sampler(length=24):
+    config = VlaConfig(vocabulary=tuple(vocabulary()))
+    return SentenceSampler(build_tokenizer(config), length, seed=0)
+
+
+def test_frames_are_labelled_for_every_object(recorded):
+    frames = read_frames(recorded)
+    assert len(frames) == 8
+    assert frames.images.shape == (8, 96, 128, 3)
+    assert frames.velocities_rad_s.shape == (8, 4, 8, 7)
+    arm = load_arm('sim')
+    assert (np.abs(frames.velocities_rad_s) <= arm.velocity_max_rad_s).all()
+    assert (0 <= frames.pixels).all() and (frames.pixels <= 1).all()
+
+
+def test_recording_goes_on_where_it_stopped_and_is_reproducible(recorded, tmp_path):
+    before = shard_path(recorded, 0).read_bytes()
+    assert collect(SMALL, recorded) == 0
+    collect(SMALL, tmp_path)
+    again = read_frames(tmp_path)
+    first = read_frames(recorded)
+    assert np.array_equal(first.velocities_rad_s, again.velocities_rad_s)
+    assert np.array_equal(first.images, again.images)
+    assert shard_path(recorded, 0).read_bytes() == before
+
+
+def test_a_folder_of_another_recording_is_left_alone(recorded):
+    with pytest.raises(ConfigError, match='another data set'):
+        collect(CollectConfig(episodes=3, workers=1), recorded)
+
+
+def test_held_out_seeds_are_never_recorded():
+    first = shipped_phrasings().held_out_first_seed
+    with pytest.raises(ConfigError, match='held-out'):
+        CollectConfig(episodes=10, first_seed=first - 5)
+    CollectConfig(episodes=10, first_seed=first - 10)
+
+
+def test_missing_and_damaged_data_are_named(tmp_path, recorded):
+    with pytest.raises(ConfigError, match='vla-ros collect'):
+        read_info(tmp_path)
+    shard_path(tmp_path, 0).write_bytes(shard_path(recorded, 0).read_bytes()[:1000])
+    with pytest.raises(ConfigError, match='shard-00000.npz: damaged'):
+        read_frames(tmp_path)
+
+
+def test_one_batch_overfits(recorded):
+    torch.manual_seed(0)
+    frames = read_frames(recorded)
+    config = TrainConfig(batch_images=4, sentences_per_image=3)
+    model = VlaModel(VlaConfig(vocabulary=tuple(vocabulary())))
+    batches = Batches(frames, load_arm('sim'), sampler(), config)
+    set_statistics(model, batches, frames)
+    batch = batches.take(np.arange(4), torch.device('cpu'))
+    optimiser = torch.optim.AdamW(model.parameters(), 1e-3)
+    history = []
+    for _ in range(60):
+        terms = losses(model, run_model(model, batch, batch.images_BVHWC), batch)
+        optimiser.zero_grad()
+        torch.stack(list(terms.values())).sum().backward()
+        optimiser.step()
+        history.append({name: float(term.detach()) for name, term in terms.items()})
+    for name in ('action', 'grounded', 'target'):
+        assert history[-1][name] < 0.5 * history[0][name], name
+
+
+def test_training_writes_a_checkpoint_that_serves(recorded, tmp_path):
+    train(recorded, tmp_path, TrainConfig(steps=2, batch_images=2, device='cpu'), command='test')
+    assert load_policy(str(tmp_path), load_arm('sim'), 'cpu').cameras == ('front',)
+    assert (tmp_path / 'log.csv').read_text().count('\n') == 2
+
+
+def test_held_out_phrasings_never_reach_training():
+    words = set(vocabulary())
+    held_out = {w for text in shipped_phrasings().held_out for w in text.split()}
+    trained = {w for text in shipped_phrasings().train for w in text.split()}
+    assert not {'navigate', 'steer', 'manipulator', 'fingertips', 'destination'} & words
+    assert held_out - trained, 'held-out phrasings must bring words that training lacks'
+
+
+def test_sentences_keep_the_name_they_ask_for():
+    made = sampler()
+    tokenizer = build_tokenizer(VlaConfig(vocabulary=tuple(vocabulary())))
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        index = int(rng.integers(12))
+        kind = OBJECT_KINDS[index]
+        tokens = made.positive(index)
+        assert len(tokens) <= 24
+        assert tokenizer.encode(kind.colour)[0] in tokens
+        assert {t for w in SHAPE_WORDS[kind.shape] for t in tokenizer.encode(w)} & set(tokens)
+
+
+def test_batches_of_sentences_say_which_object_they_ask_for():
+    ids, mask, asked = sampler().batch(np.array([[0, 1, 2, 3], [4, 5, 6, 7]]), 4, 1)
+    assert ids.shape == mask.shape and len(ids) == 8
+    assert asked.reshape(2, 4)[:, -1].tolist() == [-1, -1]
+    assert all(len(set(row[:3])) == 3 and min(row[:3]) >= 0 for row in asked.reshape(2, 4))
+
+
+def test_places_are_spread_over_cells_so_that_their_mean_is_exact():
+    places = torch.rand(50, 2) * 0.8 + 0.1
+    weights = place_weights(places, 24, 32).unflatten(1, (24, 32))
+    assert torch.allclose(weights.sum((1, 2)), torch.ones(50))
+    x = (weights.sum(1) * (torch.arange(32) + 0.5) / 32).sum(1)
+    y = (weights.sum(2) * (torch.arange(24) + 0.5) / 24).sum(1)
+    assert torch.allclose(torch.stack([x, y], 1), places, atol=1e-6)
+
+
+def test_wilson_interval_of_the_textbook():
+    low, high = wilson_95(81, 263)  # Newcombe, Two-sided confidence intervals, 1998, table I
+    assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
+    assert wilson_95(0, 10)[0] == 0.0
+    assert wilson_95(10, 10)[1] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize('values', [{'steps': 0}, {'sentences_per_image': 9}])
+def test_training_that_cannot_be_is_refused(values):
+    with pytest.raises(ConfigError):
+        TrainConfig(**values)
