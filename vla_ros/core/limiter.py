@@ -1,0 +1,141 @@
+"""The limiter: any request in, a velocity out that the arm can always brake from in time.
+
+Per joint, once a period T, with q' the predicted position, a' a share of the acceleration limit
+and tau = T + age of the joint state + actuator lag:
+
+    v_hi = -a' tau + sqrt((a' tau)^2 + 2 a' max(0, q_max - margin - q')), v_lo alike
+
+is the largest velocity from which braking with a' after a delay of tau still ends before the
+limit. Requests beyond a bound are scaled as a whole vector, so that their direction is kept; the
+result changes by no more than the acceleration limit allows.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from vla_ros.core.embodiment import Embodiment
+from vla_ros.types import ARM_JOINTS, FloatArray
+
+BRAKING_SHARE = 0.85  # of the acceleration limit is counted on for braking
+HISTORY_S = 0.3  # commands that are remembered for the prediction of the position
+
+
+@dataclass(frozen=True)
+class Limited:
+    """A velocity that may be commanded, and how much of the request it is (1 means untouched)."""
+
+    velocity: FloatArray
+    ratio: float
+
+
+class Limiter:
+    """Turns requested joint velocities into ones within the limits of an arm.
+
+    Args:
+        embodiment: the arm.
+        period_s: time between two calls of `step`.
+    """
+
+    def __init__(self, embodiment: Embodiment, period_s: float) -> None:
+        arm = embodiment
+        self._period_s = period_s
+        self._envelope = arm.velocity_envelope
+        self._velocity_max = arm.velocity_max_rad_s
+        self._acceleration = arm.acceleration_max_rad_s2
+        self._braking = BRAKING_SHARE * arm.acceleration_max_rad_s2
+        self._low = arm.position_min_rad + arm.margin_rad
+        self._high = arm.position_max_rad - arm.margin_rad
+        self._delay_s = np.full(ARM_JOINTS, period_s + arm.actuator_lag_s)
+        self._jerk: FloatArray | None = None
+        jerk = arm.jerk_max_rad_s3
+        if jerk is not None and (jerk * period_s < 2 * self._acceleration).any():
+            self._jerk = jerk  # else a period is too long for the jerk limit to matter
+            self._delay_s += (self._acceleration + self._braking) / jerk
+        self._sent: deque[FloatArray] = deque(maxlen=max(1, round(HISTORY_S / period_s)))
+        self.reset()
+
+    def reset(self, velocity: FloatArray | None = None) -> None:
+        """Start from a velocity that the arm has now; rest by default."""
+        self._velocity = np.zeros(ARM_JOINTS) if velocity is None else velocity.copy()
+        self._last_acceleration = np.zeros(ARM_JOINTS)
+        self._sent.clear()
+
+    @property
+    def velocity(self) -> FloatArray:
+        """The velocity that was returned last."""
+        return self._velocity
+
+    def step(self, request: FloatArray, position: FloatArray, state_age_s: float) -> Limited:
+        """Return what may be commanded now.
+
+        Args:
+            request: wanted velocities (7,); one that is not finite counts as rest.
+            position: measured joint positions (7,).
+            state_age_s: how long ago they were measured.
+        """
+        if not np.isfinite(request).all():
+            request = np.zeros(ARM_JOINTS)
+        low, high = self._bounds(self._predict(position, state_age_s), state_age_s)
+        ratio = _scale(request, low, high)
+        velocity = np.clip(self._slew(np.clip(request * ratio, low, high)), *self._reach())
+        self._last_acceleration = (velocity - self._velocity) / self._period_s
+        self._velocity = velocity
+        self._sent.append(velocity)
+        return Limited(velocity, ratio)
+
+    def _predict(self, position: FloatArray, age_s: float) -> FloatArray:
+        """Return the measured position moved on by what was commanded since."""
+        predicted, left_s = position, age_s
+        for velocity in reversed(self._sent):
+            if left_s <= 0.0:
+                break
+            predicted = predicted + velocity * min(left_s, self._period_s)
+            left_s -= self._period_s
+        return predicted
+
+    def _bounds(self, position: FloatArray, age_s: float) -> tuple[FloatArray, FloatArray]:
+        delayed = self._braking * (self._delay_s + max(0.0, age_s))
+        squared, twice = delayed * delayed, 2.0 * self._braking
+        high = np.sqrt(squared + twice * np.maximum(self._high - position, 0.0)) - delayed
+        low = delayed - np.sqrt(squared + twice * np.maximum(position - self._low, 0.0))
+        high = np.minimum(high, self._velocity_max)
+        low = np.maximum(low, -self._velocity_max)
+        if (e := self._envelope) is not None:
+            upper = np.sqrt(np.maximum(e.k * (e.q_upper_rad - position), 0.0)) - e.c
+            lower = e.c - np.sqrt(np.maximum(e.k * (position - e.q_lower_rad), 0.0))
+            high = np.minimum(high, np.maximum(upper, 0.0))
+            low = np.maximum(low, np.minimum(lower, 0.0))
+        return low, high
+
+    def _slew(self, target: FloatArray) -> FloatArray:
+        """Return the next velocity on the way to the target, within acceleration and jerk."""
+        change = target - self._velocity
+        limit = self._acceleration * self._period_s
+        if self._jerk is not None:
+            step = self._jerk * self._period_s * self._period_s  # velocity by one step of jerk
+            easing = np.sqrt(step * step + 2.0 * step * np.abs(change)) - step
+            change = np.clip(change, -np.maximum(easing, step), np.maximum(easing, step))
+            last = self._last_acceleration * self._period_s
+            change = np.clip(change, last - step, last + step)
+        return self._velocity + np.clip(change, -limit, limit)
+
+    def _reach(self) -> tuple[FloatArray, FloatArray]:
+        """Return the velocities that are within the speed limit and the acceleration limit."""
+        limit = self._acceleration * self._period_s
+        return (
+            np.maximum(-self._velocity_max, self._velocity - limit),
+            np.minimum(self._velocity_max, self._velocity + limit),
+        )
+
+
+def _scale(request: FloatArray, low: FloatArray, high: FloatArray) -> float:
+    """Return the largest share of the request, at most 1, that is within the bounds."""
+    bound = np.where(request > 0, high, low)
+    beyond = np.abs(request) > np.abs(bound)
+    if not beyond.any():
+        return 1.0
+    return float(np.min(bound[beyond] / request[beyond]))
