@@ -1,0 +1,111 @@
+"""What a bringup starts: the one description that `ros2 launch` and `vla-ros up` both read.
+
+Imports no rclpy: a launch file and the command line's help load it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vla_ros.core.embodiment import OUTPUT_MODES, available_arms
+from vla_ros.errors import ConfigError, choose
+from vla_ros.paths import config_dir
+
+SIMULATED_ARM = 'sim'
+TRUTH = {'true': True, 'false': False}
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a bringup, with the default and the text that its help shows."""
+
+    name: str
+    default: str
+    help: str
+
+
+ARGUMENTS = (
+    Argument('arm', SIMULATED_ARM, 'name in config/arms, or a YAML file of your own'),
+    Argument('sim', 'auto', "start the simulated robot: true, false, or auto (true for arm 'sim')"),
+    Argument('policy', 'vla-reach', "shipped policy, 'hold', or a checkpoint folder"),
+    Argument('output', '', "velocity or trajectory; empty takes the arm's own"),
+    Argument('device', 'auto', 'auto, cpu or cuda'),
+    Argument('instruction', '', 'what to do from the start; empty waits for /vla/instruction'),
+    Argument('seed', '0', 'layout of the objects of the simulated scene'),
+    Argument('threads', '1', 'CPU threads of the policy'),
+    Argument('image_width', '0', "width of the simulated cameras; 0 takes the arm's YAML"),
+    Argument('image_height', '0', "height of the simulated cameras; 0 takes the arm's YAML"),
+)
+"""Arguments of `bringup.launch.py` and of `vla-ros up`."""
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One process: executable and node name are the same.
+
+    Attributes:
+        name: of the executable and of the node.
+        lifecycle: it is a lifecycle node.
+        parameter_files: read first.
+        parameters: win over the files.
+    """
+
+    name: str
+    lifecycle: bool
+    parameter_files: tuple[Path, ...] = ()
+    parameters: Mapping[str, bool | int | float | str] = field(default_factory=dict)
+
+
+def node_specs(arguments: Mapping[str, str]) -> list[NodeSpec]:
+    """Return the nodes to start, in the order of starting.
+
+    Raises:
+        ConfigError: an unknown argument or arm, or a value that cannot be used.
+    """
+    known = {argument.name: argument.default for argument in ARGUMENTS}
+    if unknown := sorted(set(arguments) - set(known)):
+        raise ConfigError(f"unknown argument '{unknown[0]}'; known: {', '.join(known)}")
+    values = known | dict(arguments)
+    arm = values['arm']
+    if Path(arm).suffix not in ('.yaml', '.yml'):
+        choose('arm', arm, available_arms())
+    choose('value of sim', values['sim'], (*TRUTH, 'auto'))
+    if values['output']:
+        choose('output', values['output'], OUTPUT_MODES)
+    specs: list[NodeSpec] = []
+    if TRUTH.get(values['sim'], arm == SIMULATED_ARM):
+        numbers = {name: _whole(values, name) for name in ('seed', 'image_width', 'image_height')}
+        specs.append(NodeSpec('sim_node', False, parameters={'arm': arm, **numbers}))
+    guard = {'arm': arm, 'output': values['output'], 'autostart': True}
+    specs.append(NodeSpec('guard_node', True, (config_dir() / 'guard.yaml',), guard))
+    policy: dict[str, bool | int | float | str] = {
+        name: values[name] for name in ('arm', 'policy', 'device', 'instruction')
+    }
+    policy |= {'threads': _whole(values, 'threads'), 'autostart': True}
+    specs.append(NodeSpec('policy_node', True, parameters=policy))
+    return specs
+
+
+def _whole(values: Mapping[str, str], name: str) -> int:
+    try:
+        return int(values[name])
+    except ValueError:
+        raise ConfigError(f"{name}: '{values[name]}' is not a whole number") from None
+
+
+def environment(user: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return what a bringup adds to the user's environment; what the user has set stays.
+
+    The Fast DDS profile makes room for whole camera frames in shared memory, without which most
+    of them are lost under load. Discovery stays on this machine unless the user asks for more.
+    """
+    ours = {
+        'FASTDDS_DEFAULT_PROFILES_FILE': str(config_dir() / 'fastdds.xml'),
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+    }
+    if {'FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'} & set(user):
+        del ours['FASTDDS_DEFAULT_PROFILES_FILE']
+    return {name: value for name, value in ours.items() if name not in user}
