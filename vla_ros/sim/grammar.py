@@ -111,15 +111,15 @@ def sample_refusal(present: tuple[ObjectKind, ...], rng: np.random.Generator) ->
     train = shipped_phrasings().train
     template = train[rng.integers(len(train))]
     absent = [kind for kind in OBJECT_KINDS if kind not in present]
-    match rng.integers(6):
-        case 0 | 1:
+    match rng.integers(8):
+        case 0 | 1 | 2 | 3:
             return phrase(template, sample_name(absent[rng.integers(len(absent))], rng))
-        case 2:
+        case 4:
             shape = rng.choice([w for words in SHAPE_WORDS.values() for w in words])
             return phrase(template, f'{rng.choice(UNKNOWN_COLOURS)} {shape}')
-        case 3:
+        case 5:
             return phrase(template, f'{rng.choice([*COLOURS])} {rng.choice(UNKNOWN_SHAPES)}')
-        case 4:
+        case 6:
             half = rng.choice(['', *COLOURS, *SHAPES])
             return phrase(template, half).strip() or 'hello'
         case _:

@@ -173,10 +173,10 @@ def test_a_reloaded_checkpoint_gives_identical_output(checkpoint):
 
 def test_a_policy_that_sees_nothing_named_stays_and_says_so(tmp_path, model):
     with torch.no_grad():
-        model.grounded.bias -= 100
+        model.grounded[-1].bias -= 100
     save_vla(tmp_path / 'shy', model, ARM, {})
     with torch.no_grad():
-        model.grounded.bias += 100
+        model.grounded[-1].bias += 100
     chunk = load_policy(str(tmp_path / 'shy'), ARM, 'cpu').infer(observation('reach the moon'))
     assert not chunk.velocities_rad_s.any()
     assert chunk.confidence < 0.5 and 'reach the moon' in chunk.note

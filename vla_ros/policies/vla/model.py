@@ -67,11 +67,12 @@ class VlaModel(nn.Module):
         self.fusion = nn.TransformerEncoder(
             layer, config.layers, nn.LayerNorm(width), enable_nested_tensor=False
         )
-        self.grounded = nn.Linear(width, 1)
         self.pointer = None
+        extra, evidence = config.proprioception_size, width
         if config.key_points:
             self.pointer = KeyPoint(self.vision.fine_width, width, (rows, columns))
-        extra = config.proprioception_size + (6 if config.key_points else 0)
+            extra, evidence = extra + 6, evidence + POINT_WIDTH
+        self.grounded = _mlp(evidence, (POINT_WIDTH,), 1)
         self.head = _mlp(width + extra, config.head_hidden, config.chunk_steps * ARM_JOINTS)
         self.register_buffer('image_mean', torch.tensor(IMAGENET_MEAN).view(3, 1, 1) * 255)
         self.register_buffer('image_std', torch.tensor(IMAGENET_STD).view(3, 1, 1) * 255)
@@ -123,16 +124,17 @@ class VlaModel(nn.Module):
         padded = functional.pad(~mask_BL, (2, image_BSE.shape[1]), value=False)
         fused_BTE = self.fusion(tokens, src_key_padding_mask=padded)
         action_BE = fused_BTE[:, 0]
-        features = [action_BE, state_BP]
+        features, evidence = [action_BE, state_BP], [action_BE]
         heat = target = None
         if self.pointer is not None:
-            heat, target = self.pointer(fine_BFHW, fused_BTE[:, -image_BSE.shape[1] :], action_BE)
-            tool_B3 = proprioception_BP[:, -3:]
-            features += [target, 5.0 * (target - tool_B3)]
+            image_BSE = fused_BTE[:, -image_BSE.shape[1] :]
+            heat, target, match_BF = self.pointer(fine_BFHW, image_BSE, action_BE)
+            features += [target, 5.0 * (target - proprioception_BP[:, -3:])]
+            evidence.append(match_BF)
         actions = self.head(torch.cat(features, dim=-1))
         return Prediction(
             actions.unflatten(-1, (self.config.chunk_steps, ARM_JOINTS)),
-            self.grounded(action_BE).squeeze(-1),
+            self.grounded(torch.cat(evidence, dim=-1)).squeeze(-1),
             heat,
             target,
         )
@@ -143,7 +145,8 @@ class KeyPoint(nn.Module):
 
     A query made of the action token scores every cell of the fine map, as do the fused image
     tokens; the expected place under the softmax (spatial soft-argmax, Levine et al., End-to-end
-    training of deep visuomotor policies, 2016, eq. 5) and the pooled feature give the goal.
+    training of deep visuomotor policies, 2016, eq. 5) and the pooled feature give the goal. How
+    well query and pooled feature match tells whether the named object is there at all.
     """
 
     def __init__(self, fine_width: int, width: int, map_size: tuple[int, int]) -> None:
@@ -156,12 +159,13 @@ class KeyPoint(nn.Module):
 
     def forward(
         self, fine_BFHW: Tensor, tokens_BSE: Tensor, action_BE: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return heat logits (B, H, W) and the goal (B, 3) in metres."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return heat logits (B, H, W), the goal (B, 3) in metres and the match (B, F)."""
         keys = self.key(fine_BFHW)
         rows, columns = keys.shape[2:]
         keys_BFN = keys.flatten(2)
-        scores_BN = torch.einsum('bf,bfn->bn', self.query(action_BE), keys_BFN) / POINT_WIDTH**0.5
+        query_BF = self.query(action_BE)
+        scores_BN = torch.einsum('bf,bfn->bn', query_BF, keys_BFN) / POINT_WIDTH**0.5
         first_view_BS = self.token_score(tokens_BSE)[:, : self.map_size[0] * self.map_size[1], 0]
         coarse_B1HW = first_view_BS.unflatten(1, self.map_size).unsqueeze(1)
         coarse_B1HW = functional.interpolate(coarse_B1HW, (rows, columns), mode='bilinear')
@@ -173,7 +177,8 @@ class KeyPoint(nn.Module):
         place_B2 = weights_BN @ grid_N2.to(weights_BN.dtype)
         pooled_BF = torch.einsum('bn,bfn->bf', weights_BN, keys_BFN)
         heat_BHW = heat_BN.unflatten(1, (rows, columns))
-        return heat_BHW, self.goal(torch.cat([4.0 * place_B2 - 2.0, pooled_BF], dim=-1))
+        goal_B3 = self.goal(torch.cat([4.0 * place_B2 - 2.0, pooled_BF], dim=-1))
+        return heat_BHW, goal_B3, query_BF * pooled_BF
 
 
 def _mlp(width_in: int, hidden: tuple[int, ...], width_out: int) -> nn.Sequential:

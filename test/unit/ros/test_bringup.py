@@ -1,0 +1,65 @@
+"""One description of what is started, for ros2 launch and for vla-ros up."""
+
+import inspect
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from vla_ros.commands import up
+from vla_ros.errors import ConfigError
+from vla_ros.ros.bringup import ARGUMENTS, environment, node_specs
+
+
+def test_the_command_takes_the_arguments_of_the_launch_file():
+    parameters = inspect.signature(up.main).parameters
+    assert {a.name: a.default for a in ARGUMENTS} == {
+        name: p.default for name, p in parameters.items()
+    }
+
+
+def test_three_nodes_and_only_two_on_a_real_arm():
+    assert [s.name for s in node_specs({})] == ['sim_node', 'guard_node', 'policy_node']
+    assert [s.name for s in node_specs({'sim': 'false'})] == ['guard_node', 'policy_node']
+    assert [s.name for s in node_specs({'arm': 'panda'})] == ['guard_node', 'policy_node']
+
+
+def test_arguments_reach_the_nodes():
+    specs = {s.name: s for s in node_specs({'seed': '5', 'instruction': 'go', 'output': 'velocity'})}
+    assert specs['sim_node'].parameters['seed'] == 5
+    assert specs['policy_node'].parameters['instruction'] == 'go'
+    assert specs['guard_node'].parameters['output'] == 'velocity'
+    assert all(path.is_file() for path in specs['guard_node'].parameter_files)
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        ({'speed': '9'}, "unknown argument 'speed'; known: arm"),
+        ({'arm': 'r2d2'}, "unknown arm 'r2d2'"),
+        ({'sim': 'maybe'}, 'true'),
+        ({'threads': 'two'}, 'not a whole number'),
+    ],
+)
+def test_bad_arguments_name_the_good_ones(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        node_specs(arguments)
+
+
+def test_what_the_user_has_set_stays():
+    assert set(environment({})) == {
+        'FASTDDS_DEFAULT_PROFILES_FILE', 'ROS_AUTOMATIC_DISCOVERY_RANGE'
+    }  # fmt: skip
+    assert environment({'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SUBNET'}).keys() == {
+        'FASTDDS_DEFAULT_PROFILES_FILE'
+    }
+    assert 'FASTDDS_DEFAULT_PROFILES_FILE' not in environment(
+        {'FASTRTPS_DEFAULT_PROFILES_FILE': 'mine.xml'}
+    )
+
+
+def test_the_fast_dds_profile_has_room_for_camera_frames():
+    profile = Path(environment({})['FASTDDS_DEFAULT_PROFILES_FILE'])
+    text = {e.tag.rpartition('}')[2]: e.text for e in ET.parse(profile).iter()}
+    assert int(text['segment_size']) >= 16 * 640 * 480 * 3
+    assert int(text['maxMessageSize']) >= 640 * 480 * 3
+    assert text['useBuiltinTransports'] == 'false'

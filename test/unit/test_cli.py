@@ -1,0 +1,58 @@
+"""The command line: help that teaches, one clear line for what is wrong, no traceback."""
+
+import importlib
+import inspect
+
+import pytest
+from vla_ros.cli import COMMANDS, main
+
+
+def test_help_names_every_command(capsys):
+    assert main([]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in COMMANDS)
+
+
+@pytest.mark.parametrize('name', COMMANDS)
+def test_every_command_has_a_module_and_a_help(name, capsys):
+    module = importlib.import_module(f'vla_ros.commands.{name.replace(" ", "_")}')
+    assert inspect.getdoc(module.main)
+    with pytest.raises(SystemExit) as ended:
+        main([*name.split(), '--help'])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    for parameter in inspect.signature(module.main).parameters:
+        assert f'--{parameter.removesuffix("_file").replace("_", "-")}' in shown or parameter in shown
+
+
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        (['evla'], "did you mean 'eval'"),
+        (['bench'], "unknown command 'bench'"),
+        (['bench', 'gard'], "did you mean 'bench guard'"),
+        (['eval', '--episodes', '0'], 'episodes: 0 is not within'),
+        (['eval', '--phrasings', 'nowhere.txt'], 'neither a file nor one of: train, held_out'),
+        (['eval', '--policy', 'nonsense', '--episodes', '1'], 'neither a folder nor one of: hold'),
+        (['train', '--data', '/nowhere'], 'vla-ros collect'),
+        (['collect', '--seed', '999999999'], 'held-out'),
+        (['collect', '--arm', 'nonsense'], "unknown arm 'nonsense'"),
+        (['up', 'arm:=nonsense'], "unknown arm 'nonsense'"),
+        (['up', 'output:=torque'], "unknown output 'torque'; choose one of: trajectory, velocity"),
+        (['up', 'seed:=x'], "seed: 'x' is not a whole number"),
+        (['up', 'sim:=maybe'], 'value of sim'),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_exit_code_2(words, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert 'Traceback' not in shown
+
+
+def test_an_unknown_option_is_refused(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(['eval', '--epsiodes', '3'])
+    assert ended.value.code == 2
+    assert '--episodes' in capsys.readouterr().err
