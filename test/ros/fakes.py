@@ -111,7 +111,7 @@ class Probe(Node):
 class Rhythm:
     """Sends frames at a rate from within a spin's predicate, so that no test sleeps."""
 
-    def __init__(self, send: Any, period_s: float = 0.03) -> None:  # noqa: ANN401
+    def __init__(self, send: Any, period_s: float = 0.03) -> None:
         self._send, self._period_s, self._next_s = send, period_s, 0.0
 
     def __call__(self) -> None:

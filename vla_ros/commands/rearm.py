@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def main() -> int:
     """Let the arm move again after a stop."""
-    from vla_ros.ros import operator  # noqa: PLC0415  --help needs no rclpy
+    from vla_ros.ros import operator
 
     print(operator.rearm() or 're-armed')
     return 0

@@ -9,7 +9,7 @@ def main(seed: int = 0) -> int:
     Args:
         seed: decides which objects, and where.
     """
-    from vla_ros.ros import operator  # noqa: PLC0415  --help needs no rclpy
+    from vla_ros.ros import operator
 
     for name, (x, y, _) in operator.reset(seed).items():
         print(f'{name:16s} x {x:+.2f} m   y {y:+.2f} m')

@@ -15,7 +15,7 @@ def main(instruction: Annotated[str, tyro.conf.Positional], timeout_s: float = 5
         instruction: the goal in words, such as "reach the red cube"; "" means stop.
         timeout_s: how long to wait for somebody who listens.
     """
-    from vla_ros.ros import operator  # noqa: PLC0415  --help needs no rclpy
+    from vla_ros.ros import operator
 
     listeners = operator.say(instruction, timeout_s)
     if not listeners:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def main() -> int:
     """Stop the arm at once, until `vla-ros rearm`."""
-    from vla_ros.ros import operator  # noqa: PLC0415  --help needs no rclpy
+    from vla_ros.ros import operator
 
     print(operator.stop() or 'stopped')
     return 0

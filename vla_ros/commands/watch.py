@@ -32,7 +32,7 @@ def main(once: bool = False, arm: str = 'sim') -> int:
         once: print one snapshot and leave.
         arm: name in config/arms, or a YAML file.
     """
-    from vla_ros.ros import operator  # noqa: PLC0415  --help needs no rclpy
+    from vla_ros.ros import operator
 
     console = Console()
     if once:

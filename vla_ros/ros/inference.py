@@ -104,5 +104,5 @@ class InferenceThread(threading.Thread):
         """Whatever a policy raises ends here: no chunk, and the guard brings the arm to rest."""
         try:
             work()
-        except Exception as error:  # noqa: BLE001  a thread's boundary
+        except Exception as error:
             self._on_error(error)

@@ -58,7 +58,7 @@ def run_node(
 
 def print_error(error: Exception) -> None:
     """Print one red line on stderr."""
-    from rich.console import Console  # noqa: PLC0415  only a failing process pays for it
+    from rich.console import Console
 
     Console(stderr=True).print(f'error: {error}', style='red', markup=False, soft_wrap=True)
 

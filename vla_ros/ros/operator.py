@@ -18,6 +18,7 @@ from vla_ros.ros.instruction import clean_instruction
 from vla_ros.ros.session import START_HINT, Session, Status
 
 _STALE_S = 1.0
+_LINGER_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,9 @@ def say(instruction: str, timeout_s: float = 5.0) -> int:
     except ObservationError as error:
         raise VlaRosError(str(error)) from error
     with Session() as session:
-        return session.say(cleaned, timeout_s)
+        listeners = session.say(cleaned, timeout_s)
+        session.spin(_LINGER_S)  # leaving at once could take the message along
+        return listeners
 
 
 def stop() -> str:

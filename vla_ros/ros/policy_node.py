@@ -74,7 +74,7 @@ class PolicyConfig:
 class PolicyNode(ManagedNode):
     """Serves one policy: newest frame only, one inference thread, no chunk without fresh input."""
 
-    def __init__(self, *, policy: Policy | None = None, **node_arguments: Any) -> None:  # noqa: ANN401
+    def __init__(self, *, policy: Policy | None = None, **node_arguments: Any) -> None:
         """Read the parameters; `policy` replaces the checkpoint that they name.
 
         `node_arguments` are those of `rclpy.lifecycle.LifecycleNode`.
@@ -113,7 +113,7 @@ class PolicyNode(ManagedNode):
         """Load the policy and subscribe to the cameras that it reads."""
         if self._given is None:
             os.environ.setdefault('OMP_NUM_THREADS', str(self._config.threads))  # torch reads it
-            from vla_ros.policies.registry import load_policy  # noqa: PLC0415  torch takes 1.5 s
+            from vla_ros.policies.registry import load_policy
 
             self._policy = load_policy(self._config.policy, self._arm, self._config.device)
         cv2.setNumThreads(self._config.threads)
@@ -270,22 +270,25 @@ class PolicyNode(ManagedNode):
 
     def _judge(self) -> tuple[bytes, str]:
         """Return level and one line: the worst that is wrong, or what the node does."""
-        if not self.active:
-            return diagnostics.WARN, self.problem or 'inactive'
-        if self._error or self._bad_input:
-            return diagnostics.ERROR, self._error or self._bad_input
-        if self._refused:
-            return diagnostics.WARN, self._refused
-        if time.monotonic_ns() - self._last_frame_ns > _SILENT_NS:
-            cameras = ', '.join(self._frames.missing(self._now_ns())) or 'every camera at once'
-            return diagnostics.WARN, self._unusable or f'no frame from {cameras}'
-        if not self._instruction:
-            return diagnostics.OK, 'waiting for an instruction'
-        if self._joints_missing:
-            return diagnostics.WARN, f'no fresh state of every joint of {self._arm.name}'
-        if self._newest and self._newest.confidence < MIN_CONFIDENCE:
-            return diagnostics.WARN, self._newest.note or 'the policy does not believe it'
-        return diagnostics.OK, 'following the instruction'
+        newest = self._newest
+        silent = time.monotonic_ns() - self._last_frame_ns > _SILENT_NS
+        cameras = ', '.join(self._frames.missing(self._now_ns())) or 'every camera at once'
+        findings = (
+            (not self.active, diagnostics.WARN, self.problem or 'inactive'),
+            (self._error, diagnostics.ERROR, self._error),
+            (self._bad_input, diagnostics.ERROR, self._bad_input),
+            (self._refused, diagnostics.WARN, self._refused),
+            (silent, diagnostics.WARN, self._unusable or f'no frame from {cameras}'),
+            (not self._instruction, diagnostics.OK, 'waiting for an instruction'),
+            (self._joints_missing, diagnostics.WARN, 'no fresh state of every joint'),
+            (
+                newest and newest.confidence < MIN_CONFIDENCE,
+                diagnostics.WARN,
+                (newest and newest.note) or 'the policy does not believe the instruction',
+            ),
+            (True, diagnostics.OK, 'following the instruction'),
+        )
+        return next((level, summary) for holds, level, summary in findings if holds)
 
 
 def main() -> int:

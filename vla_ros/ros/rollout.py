@@ -30,6 +30,7 @@ _UPDATE_S = 0.1
 _READY_S = 60.0
 _REARM_S = 5.0
 _SPEED_WINDOW_S = 0.2
+_NEW_SCENE_S = 0.2  # until every camera has seen it
 
 OnFrame = Callable[[str, float, ImageArray], None]
 """Called with camera, seconds since the start of the client, and a view of the image."""
@@ -136,9 +137,17 @@ class RosRollout:
         self.session.close()
 
     def wait_until_ready(
-        self, timeout_s: float = _READY_S, on_wait: Callable[[str], None] | None = None
+        self,
+        timeout_s: float = _READY_S,
+        on_wait: Callable[[str], None] | None = None,
+        check: Callable[[], None] | None = None,
     ) -> None:
-        """Wait until all three nodes work; `on_wait` is told what is still missing.
+        """Wait until all three nodes work.
+
+        Args:
+            timeout_s: how long.
+            on_wait: told what is still missing, whenever that changes.
+            check: called all the while; may raise, such as when a process has ended.
 
         Raises:
             VlaRosError: something is still missing after `timeout_s`.
@@ -147,6 +156,8 @@ class RosRollout:
 
         def ready() -> bool:
             nonlocal missing
+            if check:
+                check()
             if (now_missing := self._missing()) != missing:
                 missing = now_missing
                 if on_wait:
@@ -180,12 +191,9 @@ class RosRollout:
         self._targets_m = {name: np.array(place['target_m']) for name, place in objects.items()}
         self._tool.clear()
         self.session.spin_until(lambda: self._tool, _REARM_S)
-        self._rearm()
+        self.session.spin(_NEW_SCENE_S)
+        self.rearm()
         return dict(self._targets_m)
-
-    def rearm(self) -> None:
-        """Let the arm move again after `halt`."""
-        self._rearm()
 
     def halt(self) -> None:
         """Stop the arm and take the instruction back, and see to it that both nodes know."""
@@ -196,8 +204,8 @@ class RosRollout:
         ):
             raise VlaRosError(f'{qos.POLICY_NODE} does not let go of its instruction')
 
-    def _rearm(self) -> None:
-        """Re-arm; a guard that still waits for fresh joint states is asked again."""
+    def rearm(self) -> None:
+        """Let the arm move again; a guard that waits for fresh joint states is asked again."""
         end = time.monotonic() + _REARM_S
         while True:
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,8 +10,8 @@ from types import TracebackType
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.client import Client
 from rclpy.context import Context
-from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from std_msgs.msg import String
@@ -18,11 +19,11 @@ from std_srvs.srv import Trigger
 
 from vla_ros.errors import VlaRosError
 from vla_ros.ros import qos
+from vla_ros.ros.bringup import environment
 
 _SPIN_S = 0.02
 _SERVICE_S = 5.0
 _SETTLE_S = 0.2
-_ACKNOWLEDGE_S = 2.0
 
 START_HINT = "is the graph running, and on this ROS_DOMAIN_ID? 'vla-ros up' starts it"
 
@@ -49,12 +50,15 @@ class Session:
 
     def __init__(self, name: str = 'vla_ros_operator', domain_id: int | None = None) -> None:
         """Join the graph of `domain_id`, or of ROS_DOMAIN_ID."""
+        os.environ.update(environment())  # DDS reads it; the same as that of the graph
         self.context = Context()
         self.context.init(domain_id=domain_id)
         self.node = Node(name, context=self.context, use_global_arguments=False)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         self.status: dict[str, Status] = {}
+        self._clients: dict[str, Client[Any, Any]] = {}
+        self._listeners = 0
         self.node.create_subscription(
             DiagnosticArray, qos.DIAGNOSTICS_TOPIC, self._on_diagnostics, qos.DIAGNOSTICS
         )
@@ -102,16 +106,15 @@ class Session:
         Raises:
             VlaRosError: nobody answers in time.
         """
-        client = self.node.create_client(service_type, name)
-        try:
-            if not self.spin_until(client.service_is_ready, timeout_s):
-                raise VlaRosError(f'service {name} is not there; {START_HINT}')
-            future = client.call_async(request)
-            if not self.spin_until(future.done, timeout_s):
-                raise VlaRosError(f'service {name} did not answer within {timeout_s:.0f} s')
-            return future.result()
-        finally:
-            self.node.destroy_client(client)
+        if name not in self._clients:
+            self._clients[name] = self.node.create_client(service_type, name)
+        client = self._clients[name]
+        if not self.spin_until(client.service_is_ready, timeout_s):
+            raise VlaRosError(f'service {name} is not there; {START_HINT}')
+        future = client.call_async(request)
+        if not self.spin_until(future.done, timeout_s):
+            raise VlaRosError(f'service {name} did not answer within {timeout_s:.0f} s')
+        return future.result()
 
     def trigger(self, name: str, timeout_s: float = _SERVICE_S) -> str:
         """Call a std_srvs/Trigger service and return its message.
@@ -125,22 +128,19 @@ class Session:
         return str(response.message)
 
     def say(self, instruction: str, timeout_s: float = _SERVICE_S) -> int:
-        """Publish an instruction; return how many nodes heard it, 0 when nobody listens."""
+        """Publish an instruction; return how many nodes heard it, 0 when nobody listens.
+
+        Waiting for the acknowledgement would take up to three seconds: that is how often Fast
+        DDS asks for it.
+        """
         count = self._instructions.get_subscription_count
         if not self.spin_until(count, timeout_s):
             return 0
-        listeners, since = count(), time.monotonic()
-        while time.monotonic() - since < _SETTLE_S:  # policy and guard are found one by one
-            self.spin(_SPIN_S)
-            if count() != listeners:
-                listeners, since = count(), time.monotonic()
-        self.say_again(instruction)
-        return listeners
-
-    def say_again(self, instruction: str) -> None:
-        """Publish an instruction to those who are known to listen, and wait until they have it."""
+        while self._listeners != count():  # policy and guard are found one after the other
+            self._listeners = count()
+            self.spin(_SETTLE_S)
         self._instructions.publish(String(data=instruction))
-        self._instructions.wait_for_all_acked(Duration(seconds=_ACKNOWLEDGE_S))
+        return self._listeners
 
     def value(self, node: str, key: str, default: str = '') -> str:
         """Return one key of a node's newest diagnostics."""

@@ -19,6 +19,8 @@ from vla_ros.ros.scene_messages import camera_info
 from vla_ros.sim.world import World
 from vla_ros.types import ImageArray
 
+_SMOOTHING = 0.05  # of the mean that `render_ms` is
+
 
 class _StampingNode(Protocol):
     def now_ns(self) -> int: ...
@@ -66,26 +68,25 @@ class SimCameras(threading.Thread):
                 self._world.render(name)
             deadline = time.monotonic()
             while not self._stopping.is_set():
-                start = time.monotonic()
-                rendered = [self._publish(name) for name in self._publishers]
-                if any(rendered):
-                    self.render_ms = (time.monotonic() - start) * 1e3 / sum(rendered)
+                for name in self._publishers:
+                    self._publish(name)
                 deadline = max(deadline + self._period_s, time.monotonic() - self._period_s)
                 time.sleep(max(0.0, deadline - time.monotonic()))
             self._world.close()
-        except BaseException as error:  # noqa: BLE001  raised again by the executor's thread
+        except BaseException as error:
             self.failure = error
 
-    def _publish(self, name: str) -> bool:
+    def _publish(self, name: str) -> None:
         images, infos, info = self._publishers[name]
         if not images.get_subscription_count() and not infos.get_subscription_count():
-            return False
+            return
         stamp = ns_to_stamp(self._stamping.now_ns())
+        start = time.monotonic()
         image = self._with_noise(self._world.render(name))
+        self.render_ms += _SMOOTHING * ((time.monotonic() - start) * 1e3 - self.render_ms)
         images.publish(image_to_message(image, stamp, info.header.frame_id))
         info.header.stamp = stamp
         infos.publish(info)
-        return True
 
     def _with_noise(self, image: ImageArray) -> ImageArray:
         start = int(self._random.integers(self._noise.size - image.size))

@@ -47,7 +47,7 @@ _SLOW = 0.95
 class SimNode(Node):
     """One MuJoCo world behind the topics of an arm's driver, controllers and cameras."""
 
-    def __init__(self, **node_arguments: Any) -> None:  # noqa: ANN401  rclpy's own
+    def __init__(self, **node_arguments: Any) -> None:
         """Build the world and start it; `node_arguments` are those of `rclpy.node.Node`."""
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []  # a node that is half made is destroyed, too
@@ -187,7 +187,7 @@ class SimNode(Node):
                     time.sleep(delay)
                 elif delay < -_BACKLOG_S:
                     deadline = time.monotonic()
-        except BaseException as error:  # noqa: BLE001  raised again by the executor's thread
+        except BaseException as error:
             self._failure = error
 
     def _tick(self) -> None:

@@ -1,0 +1,54 @@
+"""Simulator, policy and guard as processes of our own, on a domain that nobody else uses."""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from vla_ros.errors import VlaRosError
+from vla_ros.ros.bringup import node_specs
+from vla_ros.ros.processes import NodeProcesses
+
+
+@dataclass(frozen=True)
+class LocalGraph:
+    """A running graph and the domain that it runs on."""
+
+    domain_id: int
+    processes: NodeProcesses
+
+    def check(self) -> None:
+        """Raise a VlaRosError with its last words when a node has ended."""
+        self.processes.check()
+
+
+@contextmanager
+def local_graph(arguments: Mapping[str, str]) -> Iterator[LocalGraph]:
+    """Start the nodes of a bringup with its arguments, and end them on leaving.
+
+    Raises:
+        ConfigError: an unknown argument, or a value that cannot be used.
+    """
+    domain_id = free_domain_id()
+    extra = {'ROS_DOMAIN_ID': str(domain_id)}
+    with NodeProcesses(node_specs(arguments), extra_environment=extra) as processes:
+        yield LocalGraph(domain_id, processes)
+
+
+def free_domain_id() -> int:
+    """Return a ROS_DOMAIN_ID on which no participant runs on this machine.
+
+    The first participant of a domain holds UDP port 7410 + 250 x domain (DDSI-RTPS 2.2, 9.6.1.1);
+    ids above 101 reach into the ports that Linux hands out itself.
+    """
+    for domain_id in random.sample(range(1, 101), 100):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(('', 7410 + 250 * domain_id))
+            except OSError:
+                continue
+            return domain_id
+    raise VlaRosError('no ROS_DOMAIN_ID within 1 and 100 is free; end some ROS processes')
