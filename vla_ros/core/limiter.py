@@ -22,6 +22,8 @@ from vla_ros.types import ARM_JOINTS, FloatArray
 
 BRAKING_SHARE = 0.85  # of the acceleration limit is counted on for braking
 HISTORY_S = 0.3  # commands that are remembered for the prediction of the position
+SHORTEST_S = 1e-6  # two ticks are never reckoned closer than this
+LONGEST_PERIODS = 2.0  # what a late tick may catch up on, in periods
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Limiter:
         if jerk is not None and (jerk * period_s < 2 * self._acceleration).any():
             self._jerk = jerk  # else a period is too long for the jerk limit to matter
             self._delay_s += (self._acceleration + self._braking) / jerk
-        self._sent: deque[FloatArray] = deque(maxlen=max(1, round(HISTORY_S / period_s)))
+        self._sent: deque[tuple[FloatArray, float]] = deque(maxlen=max(1, round(HISTORY_S / period_s)))
         self.reset()
 
     def reset(self, velocity: FloatArray | None = None) -> None:
@@ -69,36 +71,71 @@ class Limiter:
         """The velocity that was returned last."""
         return self._velocity
 
-    def step(self, request: FloatArray, position: FloatArray, state_age_s: float) -> Limited:
+    def step(
+        self,
+        request: FloatArray,
+        position: FloatArray,
+        state_age_s: float | FloatArray,
+        elapsed_s: float | None = None,
+    ) -> Limited:
         """Return what may be commanded now.
 
         Args:
             request: wanted velocities (7,); one that is not finite counts as rest.
             position: measured joint positions (7,).
-            state_age_s: how long ago they were measured.
+            state_age_s: how long ago they were measured, one age or one per joint.
+            elapsed_s: time since the last call, where ticks are not even; the period by default.
         """
+        elapsed_s = self._remember(elapsed_s)
         if not np.isfinite(request).all():
             request = np.zeros(ARM_JOINTS)
-        low, high = self._bounds(self._predict(position, state_age_s), state_age_s)
+        age_s = np.maximum(state_age_s, 0.0)
+        low, high = self._bounds(self._predict(position, age_s), age_s)
         ratio = _scale(request, low, high)
-        velocity = np.clip(self._slew(np.clip(request * ratio, low, high)), *self._reach())
-        self._last_acceleration = (velocity - self._velocity) / self._period_s
-        self._velocity = velocity
-        self._sent.append(velocity)
-        return Limited(velocity, ratio)
+        target = np.minimum(np.maximum(request * ratio, low), high)
+        reach = self._acceleration * elapsed_s
+        change = np.minimum(np.maximum(self._ease(target, elapsed_s), -reach), reach)
+        self._move(change, elapsed_s)
+        return Limited(self._velocity, ratio)
 
-    def _predict(self, position: FloatArray, age_s: float) -> FloatArray:
+    def brake(self, elapsed_s: float | None = None) -> FloatArray:
+        """Return the next velocity on the way to rest: every joint at its braking deceleration.
+
+        Needs no position, so it also works when the joint states are what has failed. It does
+        not wait for the jerk limit either: stopping goes before smoothness.
+        """
+        elapsed_s = self._remember(elapsed_s)
+        reach = self._braking * elapsed_s
+        self._move(np.minimum(np.maximum(-self._velocity, -reach), reach), elapsed_s)
+        return self._velocity
+
+    def _remember(self, elapsed_s: float | None) -> float:
+        """Note how long the last command was in force; return the time to reckon with."""
+        if elapsed_s is None:
+            elapsed_s = self._period_s
+        self._sent.append((self._velocity, elapsed_s))
+        return min(max(elapsed_s, SHORTEST_S), LONGEST_PERIODS * self._period_s)
+
+    def _move(self, change: FloatArray, elapsed_s: float) -> None:
+        velocity = np.maximum(self._velocity + change, -self._velocity_max)
+        velocity = np.minimum(velocity, self._velocity_max)
+        self._last_acceleration = (velocity - self._velocity) / elapsed_s
+        self._velocity = velocity
+
+    def _predict(self, position: FloatArray, age_s: FloatArray) -> FloatArray:
         """Return the measured position moved on by what was commanded since."""
-        predicted, left_s = position, age_s
-        for velocity in reversed(self._sent):
-            if left_s <= 0.0:
+        predicted, back_s, oldest_s = position, 0.0, float(age_s.max())
+        for velocity, duration_s in reversed(self._sent):
+            if back_s >= oldest_s:
                 break
-            predicted = predicted + velocity * min(left_s, self._period_s)
-            left_s -= self._period_s
+            share_s = np.minimum(np.maximum(age_s - back_s, 0.0), duration_s)
+            predicted = predicted + velocity * share_s
+            back_s += duration_s
         return predicted
 
-    def _bounds(self, position: FloatArray, age_s: float) -> tuple[FloatArray, FloatArray]:
-        delayed = self._braking * (self._delay_s + max(0.0, age_s))
+    def _bounds(self, position: FloatArray, age_s: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the lowest and the highest velocity that is safe at a position."""
+        delayed = self._braking * (self._delay_s + age_s)
         squared, twice = delayed * delayed, 2.0 * self._braking
         high = np.sqrt(squared + twice * np.maximum(self._high - position, 0.0)) - delayed
         low = delayed - np.sqrt(squared + twice * np.maximum(position - self._low, 0.0))
@@ -111,25 +148,17 @@ class Limiter:
             low = np.maximum(low, np.minimum(lower, 0.0))
         return low, high
 
-    def _slew(self, target: FloatArray) -> FloatArray:
-        """Return the next velocity on the way to the target, within acceleration and jerk."""
+    def _ease(self, target: FloatArray, elapsed_s: float) -> FloatArray:
+        """Return the change towards the target that the jerk limit allows in this step."""
         change = target - self._velocity
-        limit = self._acceleration * self._period_s
-        if self._jerk is not None:
-            step = self._jerk * self._period_s * self._period_s  # velocity by one step of jerk
-            easing = np.sqrt(step * step + 2.0 * step * np.abs(change)) - step
-            change = np.clip(change, -np.maximum(easing, step), np.maximum(easing, step))
-            last = self._last_acceleration * self._period_s
-            change = np.clip(change, last - step, last + step)
-        return self._velocity + np.clip(change, -limit, limit)
-
-    def _reach(self) -> tuple[FloatArray, FloatArray]:
-        """Return the velocities that are within the speed limit and the acceleration limit."""
-        limit = self._acceleration * self._period_s
-        return (
-            np.maximum(-self._velocity_max, self._velocity - limit),
-            np.minimum(self._velocity_max, self._velocity + limit),
-        )
+        if self._jerk is None:
+            return change
+        step = self._jerk * elapsed_s * elapsed_s  # velocity by one step of jerk
+        easing = np.sqrt(step * step + 2.0 * step * np.abs(change)) - step
+        easing = np.maximum(easing, step)
+        change = np.minimum(np.maximum(change, -easing), easing)
+        last = self._last_acceleration * elapsed_s
+        return np.minimum(np.maximum(change, last - step), last + step)
 
 
 def _scale(request: FloatArray, low: FloatArray, high: FloatArray) -> float:

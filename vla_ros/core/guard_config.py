@@ -1,0 +1,60 @@
+"""The settings of the guard; those that belong to an arm are in the arm's YAML."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+from vla_ros.errors import ConfigError
+
+_RANGES: dict[str, tuple[float, float]] = {
+    'joint_state_timeout_s': (0.02, 0.5),
+    'chunk_timeout_s': (0.1, 5.0),
+    'max_chunk_steps': (1, 1000),
+    'max_step_s': (0.001, 10.0),
+    'max_future_s': (0.0, 0.5),
+    'bad_chunks_to_stop': (1, 100),
+    'over_limit_tolerance': (0.0, 1.0),
+    'over_limit_share': (0.0, 1.0),
+    'over_limit_window_s': (0.1, 10.0),
+    'clock_jump_s': (0.1, 5.0),
+}
+
+
+@dataclass(frozen=True)
+class GuardConfig:
+    """When the guard holds and when it stops; the defaults are those of `config/guard.yaml`.
+
+    Attributes:
+        joint_state_timeout_s: a joint that was not heard of for longer means STOP.
+        chunk_timeout_s: no new chunk for longer, once one has been executed, means STOP.
+        max_chunk_steps: a chunk with more steps is refused.
+        max_step_s: a chunk with longer steps is refused.
+        max_future_s: a chunk stamped further in the future is refused.
+        bad_chunks_to_stop: so many refused chunks in a row mean STOP; fewer mean HOLD.
+        over_limit_tolerance: a request beyond the arm's velocity limits by a larger share counts
+            as beyond; everything is scaled to the limits in any case.
+        over_limit_share: such requests in a larger share of the ticks of a window mean STOP.
+        over_limit_window_s: length of that window.
+        clock_jump_s: the node's clock and the monotonic clock disagreeing by more between two
+            ticks, or the node's clock standing still for longer, is a jump: chunks are dropped.
+    """
+
+    joint_state_timeout_s: float = 0.1
+    chunk_timeout_s: float = 1.0
+    max_chunk_steps: int = 200
+    max_step_s: float = 1.0
+    max_future_s: float = 0.05
+    bad_chunks_to_stop: int = 3
+    over_limit_tolerance: float = 0.05
+    over_limit_share: float = 0.2
+    over_limit_window_s: float = 1.0
+    clock_jump_s: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Refuse settings that would leave the arm without a guard."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            low, high = _RANGES[field.name]
+            if not (math.isfinite(value) and low <= value <= high):
+                raise ConfigError(f'{field.name} is {value}; it must be within {low} and {high}')

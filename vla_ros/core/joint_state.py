@@ -1,0 +1,70 @@
+"""Joint positions merged by name from messages in any order, with the age of every joint."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from vla_ros.types import FloatArray
+
+NEVER_NS = -(10**18)
+
+
+class JointStates:
+    """The newest position of each joint of an arm and when it came.
+
+    A message may hold some of the joints only, in any order, and joints of others. Receipt on the
+    monotonic clock is what counts for the age; stamps only sort messages that overtook another.
+    """
+
+    def __init__(self, joints: Sequence[str]) -> None:
+        """Wait for `joints`, in the order of the arm's YAML."""
+        self._joints = tuple(joints)
+        self._index = {joint: k for k, joint in enumerate(joints)}
+        self.forget()
+
+    def forget(self) -> None:
+        """Wait for every joint anew."""
+        count = len(self._joints)
+        self.positions_rad: FloatArray = np.zeros(count)
+        self._received_ns = np.full(count, NEVER_NS, np.int64)
+        self._stamps_ns = np.zeros(count, np.int64)
+
+    def forget_stamps(self) -> None:
+        """Take the next messages whatever their stamps: the clock was set."""
+        self._stamps_ns[:] = 0
+
+    def update(
+        self, names: Sequence[str], positions: Sequence[float], stamp_ns: int, mono_ns: int
+    ) -> str:
+        """Take over the positions of the arm's joints; return what is wrong, empty if nothing.
+
+        A joint whose position is not finite is forgotten. A joint for which a newer stamp was
+        seen is left alone; stamp 0 means none.
+        """
+        if len(names) != len(positions):
+            return f'joint state has {len(names)} names and {len(positions)} positions'
+        problem = ''
+        for name, position in zip(names, positions, strict=True):
+            k = self._index.get(name)
+            if k is None or 0 < stamp_ns < self._stamps_ns[k]:
+                continue
+            if not math.isfinite(position):
+                self._received_ns[k] = NEVER_NS
+                problem = f"position of joint '{name}' is {position}"
+                continue
+            self.positions_rad[k] = position
+            self._received_ns[k] = mono_ns
+            self._stamps_ns[k] = stamp_ns
+        return problem
+
+    def ages_s(self, mono_ns: int) -> FloatArray:
+        """Return for how long each joint was not heard of, (7,); ages before the first are huge."""
+        return (mono_ns - self._received_ns) * 1e-9
+
+    def missing(self, mono_ns: int, timeout_s: float) -> list[str]:
+        """Return the joints that were not heard of for longer than `timeout_s`."""
+        late = self.ages_s(mono_ns) > timeout_s
+        return [joint for joint, is_late in zip(self._joints, late, strict=True) if is_late]
