@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from conftest import Graph
 from fakes import ARM, ConstantPolicy, Probe, Rhythm
 from lifecycle_msgs.msg import State
 from rclpy.parameter import Parameter
+from ros_graph import Graph
 from sensor_msgs.msg import JointState
 
 from vla_ros.errors import ConfigError, VlaRosError

@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Duration
-from conftest import Graph
 from fakes import ARM, Probe
 from geometry_msgs.msg import PoseStamped
 from rclpy.parameter import Parameter
+from ros_graph import Graph
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Float64MultiArray

@@ -68,7 +68,7 @@ class _Log:
         node.create_subscription(JointTrajectory, qos.CHUNK_TOPIC, self._on_chunk, deep)
         node.create_subscription(Float64MultiArray, arm.velocity_topic(), self._on_command, deep)
 
-    def _on_image(self, message: bytes, info: Mapping[str, Any]) -> None:
+    def _on_image(self, message: Any, info: Mapping[str, Any]) -> None:  # noqa: ANN401 - raw bytes
         sec, nanosec = struct.unpack_from('<iI', message, _CDR_HEADER)
         self.images[sec * NANOSECONDS + nanosec] = int(info['received_timestamp'])
 

@@ -110,7 +110,7 @@ def image_to_message(image: ImageArray, stamp: Time, frame_id: str) -> Image:
         encoding='rgb8',
         step=width * channels,
     )
-    message.data.frombytes(memoryview(np.ascontiguousarray(image)).cast('B'))
+    message.data.frombytes(np.ascontiguousarray(image).data.cast('B'))
     return message
 
 
@@ -122,7 +122,7 @@ def joint_positions_by_name(message: JointState) -> dict[str, float]:
     Raises:
         ObservationError: names and positions differ in number, or a position is not finite.
     """
-    names, positions = message.name, np.asarray(message.position, np.float64)
+    names, positions = list(message.name), np.asarray(message.position, np.float64)
     if len(names) != positions.size:
         raise ObservationError(
             f'joint state has {len(names)} names and {positions.size} positions'
@@ -176,9 +176,9 @@ def chunk_from_message(message: JointTrajectory, joints: Sequence[str]) -> Actio
     """
     if sorted(message.joint_names) != sorted(joints):
         raise ObservationError(
-            f'chunk is for joints {message.joint_names[:16]}, the arm has {list(joints)}'
+            f'chunk is for joints {list(message.joint_names)[:16]}, the arm has {list(joints)}'
         )
-    points = message.points
+    points = list(message.points)
     if not 0 < len(points) <= MAX_STEPS:
         raise ObservationError(f'chunk has {len(points)} steps; 1 to {MAX_STEPS} are possible')
     for k, point in enumerate(points):

@@ -59,10 +59,12 @@ def _pictures(row: Sequence[Axes], recording: Recording, scene: Scene) -> None:
             spine.set_color('#d5d9e0')
         label = f'{time_s - rollout.start_s:.1f} s'
         axes.set_xlabel(label, color=MUTED, fontsize=9, labelpad=3)
-    place = {'transform': row[0].transAxes}
-    row[0].text(0.0, 1.16, f'“{_short(rollout.instruction)}”', fontsize=11, weight='bold', **place)
+    above = row[0].transAxes
+    row[0].text(
+        0.0, 1.16, f'“{_short(rollout.instruction)}”', fontsize=11, weight='bold', transform=above
+    )
     colour = GOOD if scene.success else BAD
-    row[0].text(0.0, 1.045, _short(scene.outcome, 60), fontsize=9.5, color=colour, **place)
+    row[0].text(0.0, 1.045, _short(scene.outcome, 60), fontsize=9.5, color=colour, transform=above)
 
 
 def _velocities(axes: Axes, recording: Recording) -> None:

@@ -45,6 +45,7 @@ class Recording:
             return None
         index = max(0, bisect.bisect_right(times_s, time_s) - 1)
         bgr = cv2.imdecode(self._frames[camera][index], cv2.IMREAD_COLOR)
+        assert bgr is not None  # we encoded it
         return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
     def commands(self) -> tuple[FloatArray, FloatArray]:

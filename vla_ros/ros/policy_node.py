@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,7 +34,7 @@ from vla_ros.ros.instruction import clean_instruction
 from vla_ros.ros.lifecycle import ManagedNode
 from vla_ros.ros.node_main import run_node
 from vla_ros.ros.parameters import read_parameters, refuse_unknown_parameters
-from vla_ros.types import ARM_JOINTS, Observation, Policy
+from vla_ros.types import ARM_JOINTS, ImageArray, Observation, Policy
 
 MIN_CONFIDENCE = 0.5
 _STOP_TIMEOUT_S = 1.0
@@ -74,7 +75,7 @@ class PolicyConfig:
 class PolicyNode(ManagedNode):
     """Serves one policy: newest frame only, one inference thread, no chunk without fresh input."""
 
-    def __init__(self, *, policy: Policy | None = None, **node_arguments: Any) -> None:
+    def __init__(self, *, policy: Policy | None = None, **node_arguments: Any) -> None:  # noqa: ANN401 - rclpy's own
         """Read the parameters; `policy` replaces the checkpoint that they name.
 
         `node_arguments` are those of `rclpy.lifecycle.LifecycleNode`.
@@ -124,8 +125,10 @@ class PolicyNode(ManagedNode):
         for camera in cameras:
             choose(f"camera of arm '{self._arm.name}'", camera, self._arm.cameras)
             topic = self._arm.cameras[camera].topic
-            message_type = CompressedImage if topic.endswith('/compressed') else Image
-            callback = functools.partial(self._on_image, camera)
+            compressed = topic.endswith('/compressed')
+            message_type = CompressedImage if compressed else Image
+            convert = image_from_compressed if compressed else image_from_message
+            callback = functools.partial(self._on_image, camera, convert)
             self._camera_subscriptions.append(
                 self.create_subscription(message_type, topic, callback, qos.SENSOR)
             )
@@ -182,8 +185,12 @@ class PolicyNode(ManagedNode):
             self._bad_input = str(error)
             self.get_logger().error(str(error), throttle_duration_sec=5.0)
 
-    def _on_image(self, camera: str, message: Image | CompressedImage) -> None:
-        convert = image_from_message if isinstance(message, Image) else image_from_compressed
+    def _on_image(
+        self,
+        camera: str,
+        convert: Callable[[Any], ImageArray],
+        message: Image | CompressedImage,
+    ) -> None:
         try:
             image = convert(message)
         except ObservationError as error:

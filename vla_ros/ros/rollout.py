@@ -291,8 +291,8 @@ class RosRollout:
         self._keep_command(np.array(message.data))
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
-        if message.points and len(message.points[0].velocities) == ARM_JOINTS:
-            self._keep_command(np.array(message.points[0].velocities))
+        for point in list(message.points)[:1]:
+            self._keep_command(np.array(point.velocities))
 
     def _keep_command(self, command: FloatArray) -> None:
         if command.shape != (ARM_JOINTS,):

@@ -24,7 +24,7 @@ _TARGET_SIZE_M = 0.01
 def scene_markers(world: World, stamp: Time) -> MarkerArray:
     """Return one marker per object, and one per point that a reach of that object must end at."""
     header = Header(stamp=stamp, frame_id=BASE_FRAME)
-    array = MarkerArray(markers=[Marker(header=header, action=Marker.DELETEALL)])
+    markers = [Marker(header=header, action=Marker.DELETEALL)]
     for scene_object in world.objects:
         name, colour = scene_object.name, COLOURS[scene_object.colour]
         kind = _MARKER_OF_SHAPE[scene_object.shape]
@@ -38,7 +38,7 @@ def scene_markers(world: World, stamp: Time) -> MarkerArray:
                 0.5,
             ),
         ):
-            array.markers.append(
+            markers.append(
                 Marker(
                     header=header,
                     ns=namespace,
@@ -48,7 +48,7 @@ def scene_markers(world: World, stamp: Time) -> MarkerArray:
                     color=ColorRGBA(r=colour[0], g=colour[1], b=colour[2], a=alpha),
                 )
             )
-    return array
+    return MarkerArray(markers=markers)
 
 
 def scene_json(world: World, seed: int) -> str:

@@ -47,7 +47,7 @@ _SLOW = 0.95
 class SimNode(Node):
     """One MuJoCo world behind the topics of an arm's driver, controllers and cameras."""
 
-    def __init__(self, **node_arguments: Any) -> None:
+    def __init__(self, **node_arguments: Any) -> None:  # noqa: ANN401 - rclpy's own
         """Build the world and start it; `node_arguments` are those of `rclpy.node.Node`."""
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []  # a node that is half made is destroyed, too
@@ -235,8 +235,8 @@ class SimNode(Node):
         self._objects.publish(markers)
 
     def _publish_status(self) -> None:
-        if self._failure or self._cameras.failure:
-            raise self._failure or self._cameras.failure
+        if failure := self._failure or self._cameras.failure:
+            raise failure
         factor = self._real_time_factor()
         slow = factor < _SLOW
         values = {

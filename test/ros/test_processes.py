@@ -1,0 +1,86 @@
+"""Nodes as processes: what a user sees who writes nonsense, and how they end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ros_graph import free_domain_id
+
+from vla_ros.ros.session import Session
+
+DEADLINE_S = 30.0
+
+
+def start(node: str, *parameters: str, domain_id: int | None = None) -> subprocess.Popen[str]:
+    arguments = [word for parameter in parameters for word in ('-p', parameter)]
+    return subprocess.Popen(
+        [sys.executable, '-m', f'vla_ros.ros.{node}', '--ros-args', *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {'ROS_DOMAIN_ID': str(domain_id or free_domain_id())},
+    )
+
+
+@pytest.mark.parametrize(
+    ('node', 'parameters', 'says'),
+    [
+        ('policy_node', ['polcy:=x'], "no parameter 'polcy'; it has: arm,"),
+        ('policy_node', ['arm:=nosuch'], "unknown arm 'nosuch'; choose one of:"),
+        ('policy_node', ['device:=tpu'], "unknown device 'tpu'"),
+        ('policy_node', ['policy:=/no/checkpoint', 'autostart:=true'], '/no/checkpoint'),
+        ('policy_node', ['policy:=no-such', 'autostart:=true'], "policy 'no-such'"),
+        ('policy_node', ['threads'], 'arguments after --ros-args cannot be used'),
+        ('sim_node', ['cameras_hz:=fast'], "'cameras_hz' must be a float, got 'fast'"),
+        ('sim_node', ['arm:=/no/arm.yaml'], "arm file '/no/arm.yaml' does not exist"),
+    ],
+)
+def test_nonsense_ends_with_one_clear_line_and_code_2(
+    node: str, parameters: list[str], says: str
+) -> None:
+    process = start(node, *parameters)
+    _, errors = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 2
+    assert says in errors
+    assert 'Traceback' not in errors
+    assert sum(line.startswith('error: ') for line in errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ('node', 'parameters'),
+    [('sim_node', []), ('policy_node', ['policy:=hold', 'autostart:=true'])],
+)
+def test_a_signal_ends_a_working_node_in_two_seconds_without_a_trace(
+    node: str, parameters: list[str], number: signal.Signals
+) -> None:
+    domain_id = free_domain_id()
+    process = start(node, *parameters, domain_id=domain_id)
+    with Session('waiter', domain_id) as session:
+        assert session.spin_until(lambda: node in session.status, DEADLINE_S)
+    process.send_signal(number)
+    asked_s = time.monotonic()
+    _, errors = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0
+    assert time.monotonic() - asked_s < 2.0
+    assert 'Traceback' not in errors
+
+
+def test_a_node_needs_no_home(tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if k not in ('HOME', 'ROS_LOG_DIR')}
+    result = subprocess.run(
+        [sys.executable, '-m', 'vla_ros.ros.policy_node', '--ros-args', '-p', 'arm:=nosuch'],
+        env=environment | {'TMPDIR': str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert 'Traceback' not in result.stderr
