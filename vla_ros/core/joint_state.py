@@ -42,10 +42,12 @@ class JointStates:
         """Take over the positions of the arm's joints; return what is wrong, empty if nothing.
 
         A joint whose position is not finite is forgotten. A joint for which a newer stamp was
-        seen is left alone; stamp 0 means none.
+        seen is left alone; stamp 0 means none. A message without positions says nothing of them.
         """
         if len(names) != len(positions):
-            return f'joint state has {len(names)} names and {len(positions)} positions'
+            if len(positions) and not self._index.keys().isdisjoint(names):
+                return f'joint state has {len(names)} names and {len(positions)} positions'
+            return ''
         problem = ''
         for name, position in zip(names, positions, strict=True):
             k = self._index.get(name)
@@ -61,7 +63,7 @@ class JointStates:
         return problem
 
     def ages_s(self, mono_ns: int) -> FloatArray:
-        """Return for how long each joint was not heard of, (7,); ages before the first are huge."""
+        """Return for how long each joint was not heard of, (7,); for ever before the first."""
         return (mono_ns - self._received_ns) * 1e-9
 
     def missing(self, mono_ns: int, timeout_s: float) -> list[str]:

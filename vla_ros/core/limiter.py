@@ -57,7 +57,8 @@ class Limiter:
         if jerk is not None and (jerk * period_s < 2 * self._acceleration).any():
             self._jerk = jerk  # else a period is too long for the jerk limit to matter
             self._delay_s += (self._acceleration + self._braking) / jerk
-        self._sent: deque[tuple[FloatArray, float]] = deque(maxlen=max(1, round(HISTORY_S / period_s)))
+        commands = max(1, round(HISTORY_S / period_s))
+        self._sent: deque[tuple[FloatArray, float]] = deque(maxlen=commands)
         self.reset()
 
     def reset(self, velocity: FloatArray | None = None) -> None:

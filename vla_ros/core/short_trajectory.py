@@ -1,0 +1,90 @@
+"""A velocity as a short trajectory that ends at rest, for a joint trajectory controller.
+
+The controller plays it to the end and holds. Replaced every tick it follows the velocity; when
+the guard dies, the arm comes to rest by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vla_ros.core.embodiment import Embodiment
+from vla_ros.core.limiter import BRAKING_SHARE
+from vla_ros.types import FloatArray
+
+LOOK_AHEAD_S = 0.03
+LOOK_AHEAD_PERIODS = 3
+LEASH_RAD = 0.1
+_SAME_TIME_S = 1e-3
+
+
+@dataclass(frozen=True)
+class ShortTrajectory:
+    """Points of a motion to rest: times (N,) from now, positions (N, 7) and velocities (N, 7)."""
+
+    times_s: FloatArray
+    positions_rad: FloatArray
+    velocities_rad_s: FloatArray
+
+
+class TrajectoryPlanner:
+    """Integrates the commanded velocities to a reference position and plans to rest from there.
+
+    The reference is not the measured position: an arm that sags a little under its weight would
+    sink further with every trajectory. It stays within LEASH_RAD of the measured one.
+    """
+
+    def __init__(self, embodiment: Embodiment, period_s: float) -> None:
+        """Plan for an arm whose trajectory is replaced every `period_s`."""
+        self._low, self._high = embodiment.position_min_rad, embodiment.position_max_rad
+        self._braking = BRAKING_SHARE * embodiment.acceleration_max_rad_s2
+        self._ahead_s = max(LOOK_AHEAD_S, LOOK_AHEAD_PERIODS * period_s)
+        self._reference: FloatArray | None = None
+        self._velocity = np.zeros_like(self._low)
+
+    def plan(
+        self, velocity: FloatArray, measured: FloatArray | None, elapsed_s: float
+    ) -> ShortTrajectory | None:
+        """Return the trajectory for a velocity (7,); None while the arm's position is unknown.
+
+        Args:
+            velocity: held for a moment, then braked from.
+            measured: joint positions (7,), None when they are not known.
+            elapsed_s: time since the last call.
+        """
+        reference = measured if self._reference is None else self._reference
+        if reference is None:
+            return None
+        reference = reference + self._velocity * elapsed_s
+        if measured is not None:
+            reference = np.clip(reference, measured - LEASH_RAD, measured + LEASH_RAD)
+        self._reference, self._velocity = reference, velocity
+        return self._to_rest(reference + velocity * self._ahead_s, velocity)
+
+    def reset(self) -> None:
+        """Start from the measured position next time."""
+        self._reference = None
+        self._velocity = np.zeros_like(self._low)
+
+    def _to_rest(self, start: FloatArray, velocity: FloatArray) -> ShortTrajectory:
+        """Brake every joint evenly; a point wherever one of them comes to rest."""
+        rest_s = np.abs(velocity) / self._braking
+        knots_s = [0.0]
+        for time_s in np.sort(rest_s):
+            if time_s > knots_s[-1] + _SAME_TIME_S:
+                knots_s.append(float(time_s))
+        if len(knots_s) == 1:  # all but at rest: the last point must still say so
+            knots_s.append(float(rest_s.max()) + _SAME_TIME_S)
+        knots_s[-1] = max(knots_s[-1], float(rest_s.max()))
+        times_s = np.minimum(np.array(knots_s)[:, None], rest_s)
+        deceleration = np.copysign(self._braking, velocity)
+        velocities = velocity - deceleration * times_s
+        velocities[-1] = 0.0
+        positions = start + velocity * times_s - 0.5 * deceleration * times_s**2
+        return ShortTrajectory(
+            self._ahead_s + np.array(knots_s),
+            np.clip(positions, self._low, self._high),
+            velocities,
+        )
