@@ -151,7 +151,9 @@ def test_missing_joints_give_no_chunk(bench: Bench) -> None:
 
         bench.probe.images['front'].publish(image_to_message(bench.probe.picture(), stamp, ''))
 
-    assert bench.until(lambda: 'every joint' in bench.status().get('message', ''), send)
+    assert bench.until(
+        lambda: 'no fresh state of panda_joint2' in bench.status().get('message', ''), send
+    )
     assert not bench.probe.chunks
     assert bench.until(lambda: bench.probe.chunks, bench.probe.send_frame)
 

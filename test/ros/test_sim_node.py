@@ -21,7 +21,7 @@ from visualization_msgs.msg import MarkerArray
 from vla_ros.core.kinematics import tool_position
 from vla_ros.errors import ConfigError
 from vla_ros.ros import qos
-from vla_ros.ros.conversion import image_from_message, joint_positions_by_name, stamp_to_ns
+from vla_ros.ros.conversion import image_from_message, stamp_to_ns
 from vla_ros.ros.sim_node import SimNode
 from vla_ros.types import FloatArray
 
@@ -56,7 +56,7 @@ class Bench:
         )
 
     def positions(self) -> FloatArray:
-        by_name = joint_positions_by_name(self.states[-1])
+        by_name = dict(zip(self.states[-1].name, self.states[-1].position, strict=True))
         return np.array([by_name[joint] for joint in ARM.joints])
 
     def velocities(self) -> FloatArray:

@@ -114,25 +114,6 @@ def image_to_message(image: ImageArray, stamp: Time, frame_id: str) -> Image:
     return message
 
 
-def joint_positions_by_name(message: JointState) -> dict[str, float]:
-    """Return the positions in a joint state by joint name.
-
-    A message may hold some joints of the arm only, or joints of others.
-
-    Raises:
-        ObservationError: names and positions differ in number, or a position is not finite.
-    """
-    names, positions = list(message.name), np.asarray(message.position, np.float64)
-    if len(names) != positions.size:
-        raise ObservationError(
-            f'joint state has {len(names)} names and {positions.size} positions'
-        )
-    if not np.isfinite(positions).all():
-        joint = names[int(np.argmin(np.isfinite(positions)))]
-        raise ObservationError(f"position of joint '{joint}' is not a finite number")
-    return dict(zip(names, positions.tolist(), strict=True))
-
-
 def joint_state_to_message(
     joints: Sequence[str], positions_rad: FloatArray, velocities_rad_s: FloatArray, stamp: Time
 ) -> JointState:

@@ -1,4 +1,4 @@
-"""The newest usable frame of every camera and the newest joint positions, or why there is none."""
+"""The newest usable frame of every camera, or why there is none."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vla_ros.types import FloatArray, ImageArray
+from vla_ros.types import ImageArray
 
 MAX_FRAME_AGE_NS = 200_000_000
 MAX_FUTURE_NS = 50_000_000
-MAX_JOINT_AGE_NS = 100_000_000
 
 
 @dataclass
@@ -51,7 +50,7 @@ class Frames:
                 return 'frozen: same stamp as the last frame'
             if stamp_ns < last.stamp_ns:
                 return f'{(last.stamp_ns - stamp_ns) / 1e9:.3f} s older than the last frame'
-            if np.array_equal(image, last.image):
+            if _same(image, last.image):
                 last.stamp_ns = stamp_ns
                 return 'frozen: same pixels as the last frame'
         last.image, last.stamp_ns, last.used = image, stamp_ns, False
@@ -79,26 +78,6 @@ class Frames:
         return images, stamp_ns
 
 
-class JointPositions:
-    """Joint positions merged by name from messages in any order, split or with extra joints."""
-
-    def __init__(self, joints: Sequence[str]) -> None:
-        """Wait for `joints`, in the order of the arm's YAML."""
-        self._index = {joint: k for k, joint in enumerate(joints)}
-        self._positions_rad = np.zeros(len(joints))
-        self._received_ns = np.full(len(joints), -MAX_JOINT_AGE_NS, np.int64)
-        self._any = False
-
-    def update(self, positions_rad: Mapping[str, float], monotonic_ns: int) -> None:
-        """Take over the positions of the joints that belong to the arm."""
-        for joint, position in positions_rad.items():
-            if (k := self._index.get(joint)) is not None:
-                self._positions_rad[k] = position
-                self._received_ns[k] = monotonic_ns
-                self._any = True
-
-    def current(self, monotonic_ns: int) -> FloatArray | None:
-        """Return positions (7,), or None when a joint is missing or older than 0.1 s."""
-        if not self._any or monotonic_ns - int(self._received_ns.min()) > MAX_JOINT_AGE_NS:
-            return None
-        return self._positions_rad.copy()
+def _same(image: ImageArray, other: ImageArray) -> bool:
+    """Compare every 16th row first: in nearly all frames that already tells them apart."""
+    return np.array_equal(image[::16], other[::16]) and np.array_equal(image, other)

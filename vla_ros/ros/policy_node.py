@@ -19,17 +19,17 @@ from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
 from vla_ros.core.embodiment import load_arm
+from vla_ros.core.joint_state import JointStates
 from vla_ros.errors import ConfigError, ObservationError, choose
 from vla_ros.ros import diagnostics, qos
 from vla_ros.ros.conversion import (
     chunk_to_message,
     image_from_compressed,
     image_from_message,
-    joint_positions_by_name,
     stamp_to_ns,
 )
 from vla_ros.ros.inference import Inference, InferenceThread
-from vla_ros.ros.inputs import Frames, JointPositions
+from vla_ros.ros.inputs import Frames
 from vla_ros.ros.instruction import clean_instruction
 from vla_ros.ros.lifecycle import ManagedNode
 from vla_ros.ros.node_main import run_node
@@ -37,6 +37,7 @@ from vla_ros.ros.parameters import read_parameters, refuse_unknown_parameters
 from vla_ros.types import ARM_JOINTS, ImageArray, Observation, Policy
 
 MIN_CONFIDENCE = 0.5
+MAX_JOINT_AGE_S = 0.1
 _STOP_TIMEOUT_S = 1.0
 _SILENT_NS = 500_000_000
 
@@ -92,7 +93,7 @@ class PolicyNode(ManagedNode):
         self._camera_subscriptions: list[Subscription[Any]] = []
         self._instruction = ''
         self._frames = Frames(())
-        self._joints = JointPositions(self._arm.joints)
+        self._joints = JointStates(self._arm.joints)
         self._forget_history()
         self._chunks = self.create_lifecycle_publisher(
             JointTrajectory, qos.CHUNK_TOPIC, qos.COMMAND
@@ -179,11 +180,15 @@ class PolicyNode(ManagedNode):
         self._instruction = instruction
 
     def _on_joint_state(self, message: JointState) -> None:
-        try:
-            self._joints.update(joint_positions_by_name(message), time.monotonic_ns())
-        except ObservationError as error:
-            self._bad_input = str(error)
-            self.get_logger().error(str(error), throttle_duration_sec=5.0)
+        problem = self._joints.update(
+            message.name,
+            message.position,
+            stamp_to_ns(message.header.stamp),
+            time.monotonic_ns(),
+        )
+        if problem:
+            self._bad_input = problem
+            self.get_logger().error(problem, throttle_duration_sec=5.0)
 
     def _on_image(
         self,
@@ -209,11 +214,11 @@ class PolicyNode(ManagedNode):
     def _observe(self, now_ns: int) -> None:
         """Hand an observation to the inference thread once every part of it is there."""
         taken = self._frames.take(now_ns)
-        positions = self._joints.current(time.monotonic_ns())
-        self._joints_missing = positions is None
-        if not taken or positions is None or not self._instruction or self._worker is None:
+        self._joints_missing = self._joints.missing(time.monotonic_ns(), MAX_JOINT_AGE_S)
+        if not taken or self._joints_missing or not self._instruction or self._worker is None:
             return
         images, stamp_ns = taken
+        positions = self._joints.positions_rad.copy()
         self._worker.offer(Observation(images, positions, self._instruction, stamp_ns))
 
     def _on_inference(self, inference: Inference) -> None:
@@ -235,7 +240,7 @@ class PolicyNode(ManagedNode):
     def _forget_history(self) -> None:
         self._history = threading.Lock()
         self._error = self._refused = self._bad_input = self._unusable = ''
-        self._joints_missing = True
+        self._joints_missing = list(self._arm.joints)
         self._frames_used = self._chunks_sent = 0
         self._last_frame_ns = time.monotonic_ns()
         self._newest: Any = None
@@ -280,6 +285,7 @@ class PolicyNode(ManagedNode):
         newest = self._newest
         silent = time.monotonic_ns() - self._last_frame_ns > _SILENT_NS
         cameras = ', '.join(self._frames.missing(self._now_ns())) or 'every camera at once'
+        joints = ', '.join(self._joints_missing)
         findings = (
             (not self.active, diagnostics.WARN, self.problem or 'inactive'),
             (self._error, diagnostics.ERROR, self._error),
@@ -287,7 +293,7 @@ class PolicyNode(ManagedNode):
             (self._refused, diagnostics.WARN, self._refused),
             (silent, diagnostics.WARN, self._unusable or f'no frame from {cameras}'),
             (not self._instruction, diagnostics.OK, 'waiting for an instruction'),
-            (self._joints_missing, diagnostics.WARN, 'no fresh state of every joint'),
+            (self._joints_missing, diagnostics.WARN, f'no fresh state of {joints}'),
             (
                 newest and newest.confidence < MIN_CONFIDENCE,
                 diagnostics.WARN,

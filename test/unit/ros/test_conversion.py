@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sensor_msgs.msg import CompressedImage, Image, JointState
+from sensor_msgs.msg import CompressedImage, Image
 
 from vla_ros.errors import ObservationError
 from vla_ros.ros.conversion import (
@@ -22,7 +22,6 @@ from vla_ros.ros.conversion import (
     image_from_compressed,
     image_from_message,
     image_to_message,
-    joint_positions_by_name,
     joint_state_to_message,
     ns_to_stamp,
     stamp_to_ns,
@@ -129,19 +128,13 @@ def test_bytes_that_are_no_image_are_refused(content: bytes) -> None:
         image_from_compressed(message)
 
 
-def test_joint_state_round_trip_by_name() -> None:
+def test_a_joint_state_holds_every_sequence() -> None:
     positions = np.linspace(-1, 1, 7)
     message = joint_state_to_message(JOINTS, positions, -positions, STAMP)
-    assert joint_positions_by_name(message) == dict(zip(JOINTS, positions, strict=True))
-    assert len(message.velocity) == len(message.effort) == 7
-
-
-@pytest.mark.parametrize(
-    ('positions', 'says'), [([1.0], '2 names and 1 positions'), ([1.0, np.nan], "joint 'b'")]
-)
-def test_a_damaged_joint_state_is_refused(positions: list[float], says: str) -> None:
-    with pytest.raises(ObservationError, match=says):
-        joint_positions_by_name(JointState(name=['a', 'b'], position=positions))
+    assert message.name == list(JOINTS)
+    assert list(message.position) == positions.tolist()
+    assert list(message.velocity) == (-positions).tolist()
+    assert len(message.effort) == 7
 
 
 @given(st.integers(1, 40), st.integers(1, 2000), st.permutations(JOINTS))

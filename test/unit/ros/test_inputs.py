@@ -1,16 +1,13 @@
-"""Which frames and joint positions a policy gets to see."""
+"""Which frames a policy gets to see."""
 
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
 
-from vla_ros.ros.inputs import MAX_FRAME_AGE_NS, MAX_JOINT_AGE_NS, Frames, JointPositions
+from vla_ros.ros.inputs import MAX_FRAME_AGE_NS, Frames
 from vla_ros.types import ImageArray
 
 MS = 1_000_000
-JOINTS = tuple(f'joint{k}' for k in range(7))
 
 
 def frame(value: int) -> ImageArray:
@@ -64,27 +61,3 @@ def test_simulated_time_that_starts_again_is_no_reason_to_wait() -> None:
     frames.offer('front', frame(1), 9_000 * MS, 9_000 * MS)
     assert frames.offer('front', frame(1), 10 * MS, 10 * MS) == ''
     assert frames.take(10 * MS) is not None
-
-
-@given(st.permutations(JOINTS), st.integers(0, 7))
-def test_joint_states_may_be_split_reordered_and_mixed(order: list[str], cut: int) -> None:
-    joints = JointPositions(JOINTS)
-    value = {joint: k * 0.1 for k, joint in enumerate(JOINTS)}
-    joints.update({joint: value[joint] for joint in order[:cut]} | {'finger': 9.0}, 5 * MS)
-    if 0 < cut < 7:
-        assert joints.current(5 * MS) is None
-    joints.update({joint: value[joint] for joint in order[cut:]}, 6 * MS)
-    np.testing.assert_array_equal(joints.current(7 * MS), [value[joint] for joint in JOINTS])
-
-
-def test_one_old_joint_makes_the_whole_state_old() -> None:
-    joints = JointPositions(JOINTS)
-    now = 1_000 * MS
-    joints.update(dict.fromkeys(JOINTS, 0.0), now)
-    joints.update(dict.fromkeys(JOINTS[1:], 0.0), now + MAX_JOINT_AGE_NS)
-    assert joints.current(now + MAX_JOINT_AGE_NS) is not None
-    assert joints.current(now + MAX_JOINT_AGE_NS + 1) is None
-
-
-def test_no_joint_state_at_all_is_no_state() -> None:
-    assert JointPositions(JOINTS).current(0) is None
