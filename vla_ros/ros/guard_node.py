@@ -1,0 +1,226 @@
+"""The guard as a process of its own: it alone commands the arm, whatever becomes of the policy."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from vla_ros.core.embodiment import OUTPUT_MODES, load_arm
+from vla_ros.core.guard import Guard, GuardOutput, State
+from vla_ros.core.guard_config import GuardConfig
+from vla_ros.errors import ObservationError, choose
+from vla_ros.ros import diagnostics, qos
+from vla_ros.ros.conversion import chunk_from_message, stamp_to_ns
+from vla_ros.ros.guard_output import RESTING_MESSAGES, make_output
+from vla_ros.ros.lifecycle import ManagedNode
+from vla_ros.ros.node_main import run_node
+from vla_ros.ros.parameters import read_parameters, refuse_unknown_parameters
+
+_LEVELS = {
+    State.INACTIVE: diagnostics.WARN,
+    State.READY: diagnostics.OK,
+    State.MOVING: diagnostics.OK,
+    State.HOLD: diagnostics.WARN,
+    State.STOP: diagnostics.ERROR,
+}
+
+
+@dataclass(frozen=True)
+class GuardNodeConfig:
+    """Parameters of guard_node beside those of GuardConfig.
+
+    Attributes:
+        arm: name in config/arms or YAML file.
+        output: velocity or trajectory; empty takes the arm's own.
+        autostart: configure and activate without being told to.
+    """
+
+    arm: str = 'sim'
+    output: str = ''
+    autostart: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse an output mode that does not exist."""
+        if self.output:
+            choose('output', self.output, OUTPUT_MODES)
+
+
+class GuardNode(ManagedNode):
+    """Lifecycle node around a Guard: messages in, one command every tick."""
+
+    def __init__(self, **node_arguments: Any) -> None:  # noqa: ANN401  rclpy's own
+        """Read the parameters; `node_arguments` are those of `rclpy.lifecycle.LifecycleNode`."""
+        super().__init__(
+            qos.GUARD_NODE, automatically_declare_parameters_from_overrides=True, **node_arguments
+        )
+        config = read_parameters(self, GuardNodeConfig)
+        guard_config = read_parameters(self, GuardConfig)
+        refuse_unknown_parameters(self, GuardNodeConfig, GuardConfig)
+        self.add_on_set_parameters_callback(_refuse_changes)
+        self._arm = arm = load_arm(config.arm)
+        self._mode = config.output or arm.output
+        self._guard = Guard(arm, guard_config)
+        self._output = make_output(self, arm, self._mode)
+        self._period_s = 1.0 / arm.guard_rate_hz
+        self._tick_times = diagnostics.LatencyWindow()
+        self._ratio = 1.0
+        self._last = self._guard.tick(self._now_ns(), time.monotonic_ns())
+        self._make_bridge()
+        if config.autostart:
+            self.start_by_itself()
+
+    def _make_bridge(self) -> None:
+        self.create_subscription(
+            JointState, self._arm.joint_states_topic, self._on_joint_state, qos.SENSOR
+        )
+        self.create_subscription(JointTrajectory, qos.CHUNK_TOPIC, self._on_chunk, qos.COMMAND)
+        self.create_subscription(
+            String, qos.INSTRUCTION_TOPIC, self._on_instruction, qos.INSTRUCTION
+        )
+        self.create_service(Trigger, qos.STOP_SERVICE, self._on_stop)
+        self.create_service(Trigger, qos.REARM_SERVICE, self._on_rearm)
+        self._status = self.create_publisher(
+            diagnostics.DiagnosticArray, qos.DIAGNOSTICS_TOPIC, qos.DIAGNOSTICS
+        )
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(self._period_s, self._on_timer, clock=steady)
+        self.create_timer(1 / qos.DIAGNOSTICS_RATE_HZ, self._on_status_timer, clock=steady)
+
+    def activate(self) -> None:
+        """Allow the arm to move; raises ObservationError while something it needs is missing."""
+        if rival := self._rival():
+            raise ObservationError(rival)
+        if not self._output.listeners():
+            raise ObservationError(f'no controller listens on {self._output.topic}')
+        self._guard.activate(self._now_ns(), time.monotonic_ns())
+
+    def deactivate(self) -> None:
+        """Brake to rest and say so several times, before the publisher falls silent."""
+        self._guard.deactivate()
+        rests = 0
+        while rests < RESTING_MESSAGES:
+            output = self._tick()
+            rests = 0 if output.velocity.any() else rests + 1
+            time.sleep(self._period_s)
+
+    def _on_timer(self) -> None:
+        """One tick; while inactive nothing is published."""
+        if self.active:
+            start_ns = time.perf_counter_ns()
+            self._tick()
+            self._tick_times.add_ns(time.perf_counter_ns() - start_ns)
+
+    def _tick(self) -> GuardOutput:
+        mono_ns = time.monotonic_ns()
+        output = self._guard.tick(self._now_ns(), mono_ns)
+        self._output.send(output, self._guard.positions(mono_ns))
+        if (output.state, output.reason) != (self._last.state, self._last.reason):
+            self._report(output)
+        self._last = output
+        self._ratio = min(self._ratio, output.ratio)
+        return output
+
+    def _report(self, output: GuardOutput) -> None:
+        if output.state is State.STOP:
+            self.get_logger().error(f'STOP: {output.reason}; re-arm with {qos.REARM_SERVICE}')
+        elif output.state is State.HOLD:
+            self.get_logger().warning(f'HOLD: {output.reason}', throttle_duration_sec=1.0)
+
+    def _on_joint_state(self, message: JointState) -> None:
+        self._guard.on_joint_state(
+            message.name,
+            message.position,
+            stamp_to_ns(message.header.stamp),
+            time.monotonic_ns(),
+        )
+
+    def _on_chunk(self, message: JointTrajectory) -> None:
+        try:
+            chunk = chunk_from_message(message, self._arm.joints)
+        except ObservationError as error:
+            self._guard.on_bad_chunk(str(error))
+            return
+        self._guard.on_chunk(chunk, self._now_ns(), time.monotonic_ns())
+
+    def _on_instruction(self, message: String) -> None:
+        self._guard.on_instruction(message.data)
+
+    def _on_stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        del request
+        self._guard.stop(f'{qos.STOP_SERVICE} was called')
+        response.success, response.message = True, 'stopped; the arm stays until it is re-armed'
+        return response
+
+    def _on_rearm(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        del request
+        try:
+            if rival := self._rival():
+                raise ObservationError(rival)
+            self._guard.rearm(self._now_ns(), time.monotonic_ns())
+        except ObservationError as error:
+            response.success, response.message = False, str(error)
+            return response
+        response.success = True
+        response.message = 're-armed' if self.active else 're-armed; the guard is not active yet'
+        return response
+
+    def _rival(self) -> str:
+        """Return who else commands the arm, empty if nobody."""
+        others = self.count_publishers(self._output.topic) - 1
+        return f'{others} other publisher(s) on {self._output.topic}' if others > 0 else ''
+
+    def _on_status_timer(self) -> None:
+        """Look at who else is on the command topic, then say how things are."""
+        if self.active:
+            self._guard.on_controller(self._output.listeners() > 0)
+            if rival := self._rival():
+                self._guard.stop(rival)
+        now = self.get_clock().now()
+        age_s = self._guard.chunk_age_s(now.nanoseconds)
+        state = self._last.state if self.active else State.INACTIVE
+        reason = self._guard.reason if self.active else self.problem or self._guard.reason
+        values = {
+            'state': state.value,
+            'reason': reason,
+            'limit_ratio': f'{self._ratio:.3f}',
+            'chunk_age_ms': '' if age_s is None else f'{1000 * age_s:.1f}',
+            **self._tick_times.percentiles('tick'),
+            'output': self._mode,
+            'arm': self._arm.name,
+        }
+        self._ratio = 1.0
+        summary = f'{state.value}: {reason}' if reason else state.value
+        message = diagnostics.status_message(
+            qos.GUARD_NODE, now.to_msg(), _LEVELS[state], summary, values
+        )
+        self._status.publish(message)
+
+    def _now_ns(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+
+def _refuse_changes(parameters: list[Parameter[Any]]) -> SetParametersResult:
+    """Limits do not change under a moving arm: only the clock may be chosen at run time."""
+    fixed = [parameter.name for parameter in parameters if parameter.name != 'use_sim_time']
+    reason = f'{", ".join(fixed)}: read at start only; restart guard_node' if fixed else ''
+    return SetParametersResult(successful=not fixed, reason=reason)
+
+
+def main() -> int:
+    """Run guard_node as a process."""
+    return run_node(GuardNode)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
