@@ -220,7 +220,9 @@ def build(cls: type[Any], values: Mapping[str, object], where: str) -> Any:  # n
         if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     }
     if unknown := sorted(set(values) - known):
-        raise ConfigError(f"{where}: unknown key '{unknown[0]}'; known: {', '.join(sorted(known))}")
+        raise ConfigError(
+            f"{where}: unknown key '{unknown[0]}'; known: {', '.join(sorted(known))}"
+        )
     if missing := sorted(needed - set(values)):
         raise ConfigError(f"{where}: key '{missing[0]}' is missing")
     return cls(**values)

@@ -1,7 +1,7 @@
 """The limiter: any request in, a velocity out that the arm can always brake from in time.
 
 Per joint, once a period T, with q' the predicted position, a' a share of the acceleration limit
-and tau = T + age of the joint state + actuator lag:
+and tau = 1.5 T (the next tick may be late) + age of the joint state + actuator lag:
 
     v_hi = -a' tau + sqrt((a' tau)^2 + 2 a' max(0, q_max - margin - q')), v_lo alike
 
@@ -22,6 +22,7 @@ from vla_ros.types import ARM_JOINTS, FloatArray
 
 BRAKING_SHARE = 0.85  # of the acceleration limit is counted on for braking
 HISTORY_S = 0.3  # commands that are remembered for the prediction of the position
+LATEST_PERIODS = 1.5  # when the next tick comes at the latest, in periods
 SHORTEST_S = 1e-6  # two ticks are never reckoned closer than this
 LONGEST_PERIODS = 2.0  # what a late tick may catch up on, in periods
 
@@ -51,7 +52,7 @@ class Limiter:
         self._braking = BRAKING_SHARE * arm.acceleration_max_rad_s2
         self._low = arm.position_min_rad + arm.margin_rad
         self._high = arm.position_max_rad - arm.margin_rad
-        self._delay_s = np.full(ARM_JOINTS, period_s + arm.actuator_lag_s)
+        self._delay_s = np.full(ARM_JOINTS, LATEST_PERIODS * period_s + arm.actuator_lag_s)
         self._jerk: FloatArray | None = None
         jerk = arm.jerk_max_rad_s3
         if jerk is not None and (jerk * period_s < 2 * self._acceleration).any():

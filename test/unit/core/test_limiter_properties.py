@@ -1,0 +1,168 @@
+"""Properties 1 to 5 of the limiter, for every arm: whatever is asked for, the arm can take it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from plant import ARMS, PERIODS_S, Plant, requests, runs, start
+
+from vla_ros.core.embodiment import Embodiment
+from vla_ros.core.limiter import BRAKING_SHARE, Limited, Limiter
+from vla_ros.types import FloatArray
+
+STEPS = 420
+every_arm = pytest.mark.parametrize('arm', ARMS.values(), ids=ARMS)
+every_period = pytest.mark.parametrize('period_s', PERIODS_S)
+
+
+@dataclass
+class Step:
+    request: FloatArray
+    before: FloatArray
+    limited: Limited
+    elapsed_s: float
+    plant: Plant
+    limiter: Limiter
+
+
+def drive(
+    run: dict[str, Any], *, lag_s: float = 0.0, max_age_s: float = 0.0, steps: int = STEPS
+) -> Iterator[Step]:
+    """Run limiter and plant against each other with periods that are up to 50 % off."""
+    arm, period_s = ARMS[run['arm']], run['period_s']
+    generator = np.random.default_rng(run['seed'])
+    limiter, plant = Limiter(arm, period_s), Plant(start(arm, generator), lag_s)
+    elapsed_s = period_s
+    for request in requests(arm, generator, steps):
+        age_s = generator.uniform(0, max_age_s)
+        before = limiter.velocity
+        limited = limiter.step(request, plant.measured(age_s), age_s, elapsed_s)
+        plant.command(limited.velocity)
+        yield Step(request, before, limited, elapsed_s, plant, limiter)
+        elapsed_s = period_s * generator.uniform(0.5, 1.5)
+        plant.advance(elapsed_s)
+
+
+@given(runs())
+def test_1_output_is_always_within_the_limits_of_speed_and_acceleration(run) -> None:
+    arm = ARMS[run['arm']]
+    for step in drive(run):
+        velocity = step.limited.velocity
+        assert velocity.shape == (7,)
+        assert np.isfinite(velocity).all()
+        assert (np.abs(velocity) <= arm.velocity_max_rad_s).all()
+        change = np.abs(velocity - step.before) / step.elapsed_s
+        assert (change <= arm.acceleration_max_rad_s2 * (1 + 1e-9)).all()
+        assert 0.0 <= step.limited.ratio <= 1.0
+
+
+@given(runs())
+def test_2_no_overshoot_on_an_arm_that_does_what_it_is_told(run) -> None:
+    arm = ARMS[run['arm']]
+    for step in drive(run):
+        assert step.plant.overshoot(arm, margin=True) <= 1e-9
+
+
+@given(runs())
+def test_2_overshoot_within_the_margin_with_lag_and_stale_states(run) -> None:
+    arm = ARMS[run['arm']]
+    generator = np.random.default_rng(run['seed'])
+    for step in drive(run, lag_s=generator.uniform(0, 0.05), max_age_s=0.03):
+        assert step.plant.overshoot(arm, margin=False) <= 1e-9
+
+
+@given(runs())
+def test_3_braking_from_any_step_ends_before_the_limit(run) -> None:
+    arm = ARMS[run['arm']]
+    braking = BRAKING_SHARE * arm.acceleration_max_rad_s2
+    for step in drive(run):
+        velocity = step.limited.velocity
+        rest = step.plant.position + velocity * np.abs(velocity) / (2 * braking)
+        assert (rest <= arm.position_max_rad - arm.margin_rad + 1e-9).all()
+        assert (rest >= arm.position_min_rad + arm.margin_rad - 1e-9).all()
+
+
+@every_arm
+@every_period
+def test_4_requests_below_the_limits_pass_untouched(arm: Embodiment, period_s: float) -> None:
+    limiter = Limiter(arm, period_s)
+    jerk = arm.jerk_max_rad_s3
+    limit = arm.acceleration_max_rad_s2
+    gentle = 0.4 * (limit if jerk is None else np.minimum(limit, jerk * period_s / 4))
+    for k in range(200):
+        request = np.sin(0.02 * k) * np.minimum(gentle * period_s * 40, arm.velocity_max_rad_s) / 2
+        limited = limiter.step(request, arm.home_rad, 0.0)
+        assert limited.ratio == 1.0
+        np.testing.assert_allclose(limited.velocity, request, atol=1e-12)
+
+
+@given(runs())
+@example({'arm': 'sim', 'period_s': 0.01, 'seed': 0})
+def test_4_scaling_keeps_the_direction(run) -> None:
+    arm = ARMS[run['arm']]
+    generator = np.random.default_rng(run['seed'])
+    limiter = Limiter(arm, run['period_s'])
+    wish = generator.normal(size=7)
+    wish *= generator.uniform(1.05, 50) / np.abs(wish / arm.velocity_max_rad_s).max()
+    for _ in range(2000):  # at one place, until slewing is over
+        limited = limiter.step(wish, arm.home_rad, 0.0)
+    velocity = limited.velocity
+    assert limited.ratio < 1.0
+    cosine = velocity @ wish / np.linalg.norm(velocity) / np.linalg.norm(wish)
+    assert cosine >= 1 - 1e-9
+
+
+@given(runs())
+def test_5_braking_takes_no_longer_than_it_has_to(run) -> None:
+    arm, period_s = ARMS[run['arm']], run['period_s']
+    generator = np.random.default_rng(run['seed'])
+    braking = BRAKING_SHARE * arm.acceleration_max_rad_s2
+    for step in drive(run, steps=60):
+        pass
+    limiter, speed = step.limiter, np.abs(step.limited.velocity)
+    passed_s = 0.0
+    while limiter.velocity.any():
+        elapsed_s = period_s * generator.uniform(0.5, 1.5)
+        passed_s += elapsed_s
+        before = limiter.velocity
+        velocity = limiter.brake(elapsed_s)
+        assert (np.abs(velocity) <= np.abs(before)).all()
+        assert (np.abs(velocity - before) <= braking * elapsed_s * (1 + 1e-9)).all()
+        assert passed_s <= (speed / braking).max() + 2 * period_s
+
+
+@every_arm
+def test_outside_the_limits_only_inward_motion(arm: Embodiment) -> None:
+    finite = np.isfinite(arm.position_max_rad)
+    outside = np.where(finite, arm.position_max_rad + 0.05, 0.0)
+    limiter = Limiter(arm, 0.01)
+    for _ in range(50):
+        outward = limiter.step(np.where(finite, 0.1, 0.0), outside, 0.0)
+        assert not outward.velocity.any()
+    for _ in range(50):
+        inward = limiter.step(np.where(finite, -0.1, 0.0), outside, 0.0)
+    assert (inward.velocity[finite] < 0).all()
+
+
+def test_ages_may_differ_from_joint_to_joint() -> None:
+    arm, wish = ARMS['sim'], np.full(7, 0.5)
+    ages_s = np.array([0.0, 0.01, 0.02, 0.03, 0.0, 0.05, 0.1])
+    one, each = Limiter(arm, 0.01), Limiter(arm, 0.01)
+    position = arm.position_max_rad - 0.2
+    for _ in range(20):
+        one.step(wish, arm.home_rad, 0.0)
+        each.step(wish, arm.home_rad, 0.0)
+    velocity = each.step(wish, position, ages_s).velocity
+    assert (velocity <= one.step(wish, position, 0.0).velocity + 1e-12).all()
+
+
+def test_a_late_tick_may_catch_up_by_one_period_only() -> None:
+    arm = ARMS['sim']
+    limiter = Limiter(arm, 0.01)
+    velocity = limiter.step(np.full(7, 1.0), arm.home_rad, 0.0, elapsed_s=5.0).velocity
+    assert (velocity <= arm.acceleration_max_rad_s2 * 0.02 + 1e-12).all()
