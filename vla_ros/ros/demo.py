@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,11 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from vla_ros.core.embodiment import load_arm
+from vla_ros.errors import ConfigError, ObservationError
 from vla_ros.ros.demo_figure import write_figure
 from vla_ros.ros.demo_recording import Recording, Scene
 from vla_ros.ros.demo_video import write_video
+from vla_ros.ros.instruction import clean_instruction
 from vla_ros.ros.local_graph import LocalGraph, local_graph
 from vla_ros.ros.rollout import REACHED_M, Rollout, RosRollout, Settled, Update
 from vla_ros.sim.grammar import SHAPE_WORDS
@@ -25,6 +28,7 @@ TIMEOUT_S = 8.0
 _DOUBT_S = 2.0  # a policy that does not believe what it hears for so long will not
 _RED_AT_M = 0.30
 IMAGE = (640, 480)
+FILM, FIGURE = 'demo.mp4', 'demo.png'
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,9 @@ def run_demo(config: DemoConfig, console: Console) -> bool:
     """Run the demonstration; return whether every instruction was carried out.
 
     Raises:
-        VlaRosError: the graph does not start.
+        VlaRosError: the graph does not start, or the instruction or the folder cannot be used.
     """
-    config.output.mkdir(parents=True, exist_ok=True)
+    _check(config)
     arm = load_arm('sim')
     recording = Recording()
     arguments = {
@@ -72,7 +76,8 @@ def run_demo(config: DemoConfig, console: Console) -> bool:
             _wait(client, graph, console)
             objects = client.reset(config.seed)
             console.print(f'on the table: {", ".join(objects)}', highlight=False)
-            instructions = [config.instruction] if config.instruction else _our_own(list(objects))
+            own = config.instruction.strip()
+            instructions = [own] if own else _our_own(list(objects))
             for instruction in instructions:
                 scene = _play(client, instruction, list(objects), console)
                 recording.scenes.append(scene)
@@ -83,6 +88,22 @@ def run_demo(config: DemoConfig, console: Console) -> bool:
             client.close()
     _write(recording, config.output, console)
     return all(scene.success for scene in recording.scenes)
+
+
+def _check(config: DemoConfig) -> None:
+    """Say what is wrong before anything is started."""
+    if config.seed < 0:
+        raise ConfigError(f'seed is {config.seed}; it must be 0 or more')
+    try:
+        clean_instruction(config.instruction)
+    except ObservationError as error:
+        raise ConfigError(str(error)) from error
+    try:
+        config.output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=config.output):
+            pass
+    except OSError as error:
+        raise ConfigError(f"output '{config.output}' cannot be written to: {error}") from error
 
 
 def named_object(instruction: str, objects: list[str]) -> str | None:
@@ -175,8 +196,8 @@ def _number(value: float | None, form: str) -> str:
 
 def _write(recording: Recording, output: Path, console: Console) -> None:
     writers: dict[str, Callable[[Recording, Path], None]] = {
-        'demo.mp4': write_video,
-        'demo.png': write_figure,
+        FILM: write_video,
+        FIGURE: write_figure,
     }
     console.print()
     for name, write in writers.items():

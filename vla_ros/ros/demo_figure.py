@@ -32,15 +32,15 @@ def write_figure(recording: Recording, path: Path) -> None:
     columns = max(2, _COLUMNS // len(scenes))
     plt.rcParams.update({'font.family': 'DejaVu Sans', 'text.color': INK, 'axes.labelcolor': INK})
     figure = plt.figure(figsize=(14, 6.9), dpi=120, facecolor='white')
-    figure.text(0.055, 0.94, _TITLE, fontsize=18, weight='bold')
+    figure.text(0.062, 0.94, _TITLE, fontsize=18, weight='bold')
     pictures = GridSpec(
-        1, columns * len(scenes), wspace=0.04, left=0.055, right=0.985, top=0.805, bottom=0.545
+        1, columns * len(scenes), wspace=0.04, left=0.062, right=0.985, top=0.805, bottom=0.545
     )
     for index, scene in enumerate(scenes):
         first = columns * index
         row = [figure.add_subplot(pictures[0, first + k]) for k in range(columns)]
         _pictures(row, recording, scene)
-    axes = figure.add_subplot(GridSpec(1, 1, left=0.055, right=0.985, top=0.455, bottom=0.12)[0])
+    axes = figure.add_subplot(GridSpec(1, 1, left=0.062, right=0.985, top=0.455, bottom=0.12)[0])
     _velocities(axes, recording)
     figure.savefig(path)
     plt.close(figure)

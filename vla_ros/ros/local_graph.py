@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,8 +35,13 @@ def local_graph(arguments: Mapping[str, str]) -> Iterator[LocalGraph]:
     """
     domain_id = free_domain_id()
     extra = {'ROS_DOMAIN_ID': str(domain_id)}
-    with NodeProcesses(node_specs(arguments), extra_environment=extra) as processes:
-        yield LocalGraph(domain_id, processes)
+    # SIGTERM must not leave the processes behind: they are in sessions of their own.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with NodeProcesses(node_specs(arguments), extra_environment=extra) as processes:
+            yield LocalGraph(domain_id, processes)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def free_domain_id() -> int:
