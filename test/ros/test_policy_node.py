@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import array
 from collections.abc import Callable
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from fakes import ARM, ConstantPolicy, Probe, Rhythm
 from lifecycle_msgs.msg import State
 from rclpy.parameter import Parameter
 from ros_graph import Graph
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import CompressedImage, JointState
 
+from vla_ros.core.embodiment import load_arm
 from vla_ros.errors import ConfigError, VlaRosError
+from vla_ros.paths import config_dir
+from vla_ros.ros import qos
+from vla_ros.ros.conversion import image_to_message, ns_to_stamp
 from vla_ros.ros.policy_node import PolicyNode
 
 
@@ -21,6 +28,7 @@ class Bench:
 
     def __init__(self, graph: Graph, policy: ConstantPolicy, **parameters: object) -> None:
         self.graph, self.policy = graph, policy
+        self.arm = load_arm(str(parameters.get('arm', 'sim')))
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         self.node = PolicyNode(policy=policy, context=graph.context, parameter_overrides=overrides)
         self.probe = Probe(graph.context)
@@ -34,9 +42,10 @@ class Bench:
     def _connected(self) -> bool:
         probe = self.probe
         publishers = [probe.instructions, probe.joint_states]
-        publishers += [probe.images[camera] for camera in self.policy.cameras]
+        cameras = [self.node.count_subscribers(c.topic) for c in self.arm.cameras.values()]
         return (
-            all(p.get_subscription_count() for p in publishers)
+            sum(cameras) == len(self.policy.cameras)
+            and all(p.get_subscription_count() for p in publishers)
             and probe.count_publishers('/vla/action_chunk') == 1
             and len(self.policy.observations) >= 1  # warmed up
         )
@@ -131,8 +140,6 @@ def test_unusable_frames_give_no_chunk_and_say_why(bench: Bench, kind: str) -> N
 
 
 def damaged(probe: Probe, kind: str) -> object:
-    from vla_ros.ros.conversion import image_to_message, ns_to_stamp
-
     message = image_to_message(probe.picture(), ns_to_stamp(probe.now_ns()), 'front')
     if kind == 'wrong encoding':
         message.encoding = 'yuv422'
@@ -147,8 +154,6 @@ def test_missing_joints_give_no_chunk(bench: Bench) -> None:
     def send() -> None:
         stamp = bench.probe.get_clock().now().to_msg()
         bench.probe.joint_states.publish(JointState(name=[ARM.joints[0]], position=[0.0]))
-        from vla_ros.ros.conversion import image_to_message
-
         bench.probe.images['front'].publish(image_to_message(bench.probe.picture(), stamp, ''))
 
     assert bench.until(
@@ -198,6 +203,27 @@ def test_several_cameras_make_one_observation(graph: Graph) -> None:
     assert bench.until(lambda: bench.probe.chunks, send)
     assert bench.probe.chunks[0].stamp_ns in stamps
     assert sorted(bench.policy.observations[-1].images) == ['front', 'wrist']
+
+
+def test_a_compressed_camera_is_decoded(graph: Graph, tmp_path: Path) -> None:
+    text = (config_dir() / 'arms' / 'sim.yaml').read_text()
+    arm = tmp_path / 'arm.yaml'
+    arm.write_text(text.replace('/camera/front/image_raw', '/camera/front/image_raw/compressed'))
+    bench = Bench(graph, ConstantPolicy(), arm=str(arm))
+    camera = bench.probe.create_publisher(
+        CompressedImage, '/camera/front/image_raw/compressed', qos.SENSOR
+    )
+    bench.say('reach the red cube')
+
+    def send() -> None:
+        bench.probe.send_state()
+        _, encoded = cv2.imencode('.png', bench.probe.picture())
+        message = CompressedImage(format='png', data=array.array('B', encoded.tobytes()))
+        message.header.stamp = bench.probe.get_clock().now().to_msg()
+        camera.publish(message)
+
+    assert bench.until(lambda: bench.probe.chunks, send)
+    assert bench.policy.observations[-1].images['front'].shape == (24, 32, 3)
 
 
 def test_deactivated_it_is_silent_and_comes_back(bench: Bench) -> None:

@@ -96,6 +96,11 @@ class ManagedNode(LifecycleNode):
             self.on_cleanup(state)
         return super().on_shutdown(state)
 
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Handle a transition that failed by a bug: back to unconfigured."""
+        self.active = self.configured = False
+        return super().on_error(state)
+
     def _succeeds(self, transition: Any) -> bool:  # noqa: ANN401  a bound method
         """Run a transition; rclpy would swallow whatever it raises without a word."""
         try:
