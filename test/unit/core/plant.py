@@ -61,7 +61,9 @@ class Plant:
     def overshoot(self, arm: Embodiment, *, margin: bool) -> float:
         """Return how far a joint is beyond its limit, or beyond the margin before it."""
         keep = arm.margin_rad if margin else 0.0
-        beyond = np.maximum(self.position - arm.position_max_rad, arm.position_min_rad - self.position)
+        beyond = np.maximum(
+            self.position - arm.position_max_rad, arm.position_min_rad - self.position
+        )
         return float((beyond + keep).max())
 
 

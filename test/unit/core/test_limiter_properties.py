@@ -122,8 +122,7 @@ def test_5_braking_takes_no_longer_than_it_has_to(run) -> None:
     arm, period_s = ARMS[run['arm']], run['period_s']
     generator = np.random.default_rng(run['seed'])
     braking = BRAKING_SHARE * arm.acceleration_max_rad_s2
-    for step in drive(run, steps=60):
-        pass
+    *_, step = drive(run, steps=60)
     limiter, speed = step.limiter, np.abs(step.limited.velocity)
     passed_s = 0.0
     while limiter.velocity.any():
@@ -166,3 +165,15 @@ def test_a_late_tick_may_catch_up_by_one_period_only() -> None:
     limiter = Limiter(arm, 0.01)
     velocity = limiter.step(np.full(7, 1.0), arm.home_rad, 0.0, elapsed_s=5.0).velocity
     assert (velocity <= arm.acceleration_max_rad_s2 * 0.02 + 1e-12).all()
+
+
+def test_the_measured_position_is_moved_on_by_what_was_commanded_since() -> None:
+    arm = ARMS['sim']
+    moved, jumped = Limiter(arm, 0.01), Limiter(arm, 0.01)
+    for _ in range(30):
+        moved.step(np.full(7, 0.5), arm.home_rad, 0.0)
+    jumped.reset(moved.velocity)  # the same velocity, but no memory of having moved
+    near = arm.position_max_rad - 0.15
+    slower = moved.step(np.full(7, 9.0), near, 0.1).velocity
+    faster = jumped.step(np.full(7, 9.0), near, 0.1).velocity
+    assert (slower < faster - 1e-3).all()
