@@ -8,7 +8,6 @@ same. The lifecycle nodes start themselves (parameter `autostart`), and every no
 the SIGINT that launch sends.
 """
 
-from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
@@ -20,6 +19,8 @@ from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from vla_ros.ros.bringup import ARGUMENTS, NodeSpec, environment, node_specs
 
 

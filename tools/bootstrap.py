@@ -25,7 +25,7 @@ STAMP = VENV / 'vla_ros_installed.json'
 TORCH = 'torch==2.13.0'  # the tested version
 UV = 'uv>=0.6,<1'
 PIP = 'pip>=24'
-RENDERING_PACKAGES = 'libegl1 libgl1 libopengl0'
+RENDERING_PACKAGES = 'libegl1 libopengl0 libgl1-mesa-dri'
 RENDERING_PROBE = (
     'import vla_ros.sim, mujoco; '
     "m = mujoco.MjModel.from_xml_string('<mujoco><worldbody/></mujoco>'); "
@@ -35,7 +35,7 @@ RENDERING_PROBE = (
 
 def main() -> int:
     """Install what the extras in the first argument name; return the exit code."""
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036 - whatever python3 is on the user's machine
         return fail(f'Python 3.10 or newer is needed, this is {sys.version.split()[0]}')
     extras = {name for name in (sys.argv[1] if len(sys.argv) > 1 else '').split(',') if name}
     sourced_ros = os.environ.get('ROS_DISTRO', '')
@@ -49,7 +49,10 @@ def main() -> int:
     started = time.monotonic()
     if (problem := install(extras, sourced_ros)) is not None:
         return fail(problem)
-    if 'sim' in extras and subprocess.run([PYTHON, '-c', RENDERING_PROBE], capture_output=True).returncode:
+    if (
+        'sim' in extras
+        and subprocess.run([PYTHON, '-c', RENDERING_PROBE], capture_output=True).returncode
+    ):
         return fail(f'the simulator cannot draw here; type: sudo apt install {RENDERING_PACKAGES}')
     STAMP.write_text(json.dumps({'fingerprint': wanted, 'extras': sorted(extras)}))
     say(f'installed in {time.monotonic() - started:.0f} s')
@@ -97,7 +100,17 @@ def has_gpu() -> bool:
 
 def pulls_cuda(requirement: str) -> bool:
     """Ask pip, without installing, whether a requirement would bring CUDA packages."""
-    command = [PYTHON, '-m', 'pip', 'install', '--dry-run', '--quiet', '--report', '-', requirement]
+    command = [
+        PYTHON,
+        '-m',
+        'pip',
+        'install',
+        '--dry-run',
+        '--quiet',
+        '--report',
+        '-',
+        requirement,
+    ]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
         return True

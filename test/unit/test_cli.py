@@ -4,6 +4,7 @@ import importlib
 import inspect
 
 import pytest
+
 from vla_ros.cli import COMMANDS, main
 
 
@@ -22,7 +23,9 @@ def test_every_command_has_a_module_and_a_help(name, capsys):
     assert ended.value.code == 0
     shown = capsys.readouterr().out
     for parameter in inspect.signature(module.main).parameters:
-        assert f'--{parameter.removesuffix("_file").replace("_", "-")}' in shown or parameter in shown
+        assert (
+            f'--{parameter.removesuffix("_file").replace("_", "-")}' in shown or parameter in shown
+        )
 
 
 @pytest.mark.parametrize(

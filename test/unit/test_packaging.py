@@ -68,7 +68,7 @@ def check_install(prefix, env):
         assert (prefix / 'bin' / name).is_file()
     shown = run(prefix / 'lib' / 'vla_ros' / 'vla-ros', '--help', cwd=prefix, env=env)
     assert 'Tell a 7-joint arm' in shown
-    code = "from vla_ros.paths import share_dir; print(share_dir())"
+    code = 'from vla_ros.paths import share_dir; print(share_dir())'
     assert run(sys.executable, '-c', code, cwd=prefix, env=env).strip() == str(
         prefix / 'share' / 'vla_ros'
     )

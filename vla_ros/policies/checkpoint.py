@@ -75,8 +75,9 @@ def read_manifest(folder: Path) -> Manifest:
         raise CheckpointError(f"checkpoint folder '{folder}' does not exist")
     content = read_json(folder / MANIFEST)
     if content.get('format') != FORMAT:
-        raise CheckpointError(f'{folder / MANIFEST}: format: {content.get("format")!r}; this '
-                              f'version reads {FORMAT}')
+        raise CheckpointError(
+            f'{folder / MANIFEST}: format: {content.get("format")!r}; this version reads {FORMAT}'
+        )
     try:
         manifest: Manifest = build(Manifest, content, str(folder / MANIFEST))
     except VlaRosError as error:
@@ -85,8 +86,10 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise CheckpointError(f"'{path}' is missing; weights are read from safetensors only")
     if _sha256(path) != manifest.weights_sha256:
-        raise CheckpointError(f"'{path}': weights_sha256 is not the manifest's; the file is "
-                              'damaged or was exchanged; get the checkpoint again')
+        raise CheckpointError(
+            f"'{path}': weights_sha256 is not the manifest's; the file is "
+            'damaged or was exchanged; get the checkpoint again'
+        )
     return manifest
 
 
@@ -98,18 +101,24 @@ def check_embodiment(folder: Path, manifest: Manifest, embodiment: Embodiment) -
     """
     where = folder / MANIFEST
     if list(manifest.joints) != list(embodiment.joints):
-        raise CheckpointError(f"{where}: joints: {', '.join(manifest.joints)}; arm "
-                              f"'{embodiment.name}' has {', '.join(embodiment.joints)}")
+        raise CheckpointError(
+            f'{where}: joints: {", ".join(manifest.joints)}; arm '
+            f"'{embodiment.name}' has {', '.join(embodiment.joints)}"
+        )
     if dict(manifest.units) != UNITS:
         raise CheckpointError(f'{where}: units: {dict(manifest.units)}; {UNITS} is needed')
     for camera, (width, height) in manifest.cameras.items():
         have = embodiment.cameras.get(camera)
         if have is None:
-            raise CheckpointError(f"{where}: cameras: '{camera}'; arm '{embodiment.name}' has "
-                                  f'{", ".join(embodiment.cameras) or "none"}')
+            raise CheckpointError(
+                f"{where}: cameras: '{camera}'; arm '{embodiment.name}' has "
+                f'{", ".join(embodiment.cameras) or "none"}'
+            )
         if have.width < width or have.height < height:
-            raise CheckpointError(f"{where}: cameras: '{camera}' needs {width}x{height}; arm "
-                                  f"'{embodiment.name}' has {have.width}x{have.height}")
+            raise CheckpointError(
+                f"{where}: cameras: '{camera}' needs {width}x{height}; arm "
+                f"'{embodiment.name}' has {have.width}x{have.height}"
+            )
 
 
 def read_weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -133,8 +142,10 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
     except FileNotFoundError as error:
-        raise CheckpointError(f"'{path}' is missing; a checkpoint is a folder with {CONFIG}, "
-                              f'{WEIGHTS} and {MANIFEST}') from error
+        raise CheckpointError(
+            f"'{path}' is missing; a checkpoint is a folder with {CONFIG}, "
+            f'{WEIGHTS} and {MANIFEST}'
+        ) from error
     except (OSError, ValueError) as error:
         raise CheckpointError(f"'{path}' is not readable JSON: {error}") from error
     if not isinstance(content, dict):

@@ -23,19 +23,23 @@ def scale_image(image: ImageArray, width: int, height: int) -> ImageArray:
         ObservationError: not an (H, W, 3) uint8 image, or smaller than wanted.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise ObservationError(f'image of shape {image.shape} and type {image.dtype}; '
-                               '(H, W, 3) uint8 is needed')
+        raise ObservationError(
+            f'image of shape {image.shape} and type {image.dtype}; (H, W, 3) uint8 is needed'
+        )
     rows, columns = image.shape[:2]
     if rows < height or columns < width:
-        raise ObservationError(f'image of {columns}x{rows} is smaller than the {width}x{height} '
-                               'that the policy needs; raise the resolution of the camera')
+        raise ObservationError(
+            f'image of {columns}x{rows} is smaller than the {width}x{height} '
+            'that the policy needs; raise the resolution of the camera'
+        )
     if (rows, columns) == (height, width):
         return image
     used_rows = min(rows, columns * height // width)
     used_columns = min(columns, rows * width // height)
     top, left = (rows - used_rows) // 2, (columns - used_columns) // 2
     centre = image[top : top + used_rows, left : left + used_columns]
-    return cv2.resize(centre, (width, height), interpolation=cv2.INTER_AREA)
+    scaled = cv2.resize(centre, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(scaled, dtype=np.uint8)
 
 
 def proprioception(embodiment: Embodiment, joint_positions_rad: FloatArray) -> FloatArray:
@@ -45,7 +49,9 @@ def proprioception(embodiment: Embodiment, joint_positions_rad: FloatArray) -> F
         ConfigError: the arm's YAML has no kinematics.
     """
     if embodiment.kinematics is None:
-        raise ConfigError(f"arm '{embodiment.name}' has no kinematics in {embodiment.source}; "
-                          'the policy needs the position of its tool')
+        raise ConfigError(
+            f"arm '{embodiment.name}' has no kinematics in {embodiment.source}; "
+            'the policy needs the position of its tool'
+        )
     tool_m = tool_position(embodiment.kinematics, joint_positions_rad)
     return np.concatenate([joint_positions_rad, tool_m], axis=-1)

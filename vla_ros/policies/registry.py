@@ -39,8 +39,9 @@ def load_policy(name_or_folder: str, embodiment: Embodiment, device: str = 'auto
     if len(folder.parts) == 1 and not folder.exists():
         names = [HOLD, *shipped_policies()]
         if name_or_folder not in names:
-            raise CheckpointError(f"policy '{name_or_folder}' is neither a folder nor one of: "
-                                  f'{", ".join(names)}')
+            raise CheckpointError(
+                f"policy '{name_or_folder}' is neither a folder nor one of: {', '.join(names)}"
+            )
         folder = policies_dir() / name_or_folder
     manifest = read_manifest(folder)
     loader = LOADERS.get(manifest.kind)

@@ -45,7 +45,7 @@ class ReachEnv(gymnasium.Env[dict[str, Any], FloatArray]):
         arm = world.embodiment
         high = arm.velocity_max_rad_s
         self.action_space = gymnasium.spaces.Box(-high, high, dtype=np.float64)
-        images = {c: gymnasium.spaces.Box(0, 255, self._shape(c), np.uint8) for c in cameras}
+        images = {c: self._image_space(c) for c in cameras}
         self.observation_space = gymnasium.spaces.Dict(
             {
                 'images': gymnasium.spaces.Dict(images),
@@ -58,9 +58,9 @@ class ReachEnv(gymnasium.Env[dict[str, Any], FloatArray]):
         self.target = ''
         self.instruction = ''
 
-    def _shape(self, camera: str) -> tuple[int, int, int]:
+    def _image_space(self, camera: str) -> gymnasium.Space[Any]:
         width, height = self.world.camera_size(camera)
-        return height, width, 3
+        return gymnasium.spaces.Box(0, 255, (height, width, 3), np.uint8)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -76,9 +76,7 @@ class ReachEnv(gymnasium.Env[dict[str, Any], FloatArray]):
         self.world.target_position_m(self.target)  # refuses an object that is not there
         return self._observe(), self._report()
 
-    def step(
-        self, action: FloatArray
-    ) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+    def step(self, action: FloatArray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Drive for one step; see `drive`."""
         self.drive(action)
         report = self._report()
@@ -132,5 +130,3 @@ class ReachEnv(gymnasium.Env[dict[str, Any], FloatArray]):
 def reach_env(embodiment: Embodiment, **kwargs: Any) -> ReachEnv:  # noqa: ANN401
     """Make the environment with a world of its own."""
     return ReachEnv(World(embodiment), **kwargs)
-
-

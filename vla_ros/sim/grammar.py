@@ -71,8 +71,10 @@ def load_phrasings(path: Path) -> tuple[str, ...]:
         raise ConfigError(f"phrasings file '{path}' holds no template; write one a line")
     for template in templates:
         if PLACEHOLDER not in template:
-            raise ConfigError(f"{path}: '{template}' has no {PLACEHOLDER}; write it where the "
-                              'name of the object belongs, as in "go to the {object}"')
+            raise ConfigError(
+                f"{path}: '{template}' has no {PLACEHOLDER}; write it where the "
+                'name of the object belongs, as in "go to the {object}"'
+            )
     return templates
 
 

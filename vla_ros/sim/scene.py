@@ -1,5 +1,8 @@
 """Build the MuJoCo model: the arm of `scene.xml` with an embodiment's limits, and the objects."""
 
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names come from a compiled module, which pyright cannot see into.
+
 from __future__ import annotations
 
 import itertools
@@ -24,8 +27,8 @@ SHAPES = {
     'cylinder': (mujoco.mjtGeom.mjGEOM_CYLINDER, (0.024, 0.036, 0.0)),
 }
 TORQUE_MAX_NM = (87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0)
-# The velocity servo: the arm follows a command with a time constant of 10 to 20 ms. Gain x time step
-# stays below the joint's inertia, so that a drive at its torque limit settles and does not chatter.
+# The velocity servo: the arm follows a command with a time constant of 10 to 20 ms. Gain x time
+# step stays below a joint's inertia, so that a drive at its torque limit does not chatter.
 SERVO_GAIN_NMS_RAD = (60.0, 60.0, 40.0, 40.0, 10.0, 10.0, 8.0)
 FINGER_GAIN_N_M = 800.0
 

@@ -1,5 +1,8 @@
 """The simulated world without ROS: one arm, one table, objects, cameras."""
 
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names come from a compiled module, which pyright cannot see into.
+
 from __future__ import annotations
 
 import threading
@@ -147,7 +150,7 @@ class World:
             ConfigError: no such object is on the table.
         """
         choose('object on this table', name, [kind.name for kind in self._kinds])
-        return self.data.body(name).xpos + (0.0, 0.0, HOVER_HEIGHT_M)
+        return np.add(self.data.body(name).xpos, (0.0, 0.0, HOVER_HEIGHT_M))
 
     def render(self, camera: str) -> ImageArray:
         """Return what a camera sees now, (H, W, 3) uint8 RGB, in a new buffer."""

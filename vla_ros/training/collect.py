@@ -35,7 +35,7 @@ EPISODES_PER_SHARD = 25
 class CollectConfig:
     """What is recorded. Times in seconds, velocities in rad/s."""
 
-    episodes: int = 2000
+    episodes: int = 2400
     first_seed: int = 0
     arm: str = 'sim'
     camera: str = 'front'
@@ -54,8 +54,10 @@ class CollectConfig:
             raise ConfigError('episodes and workers must be at least 1')
         held_out = shipped_phrasings().held_out_first_seed
         if self.first_seed < 0 or self.first_seed + self.episodes > held_out:
-            raise ConfigError(f'seeds {self.first_seed} to {self.first_seed + self.episodes} reach '
-                              f'into the held-out ones; stay within 0 and {held_out}')
+            raise ConfigError(
+                f'seeds {self.first_seed} to {self.first_seed + self.episodes} reach '
+                f'into the held-out ones; stay within 0 and {held_out}'
+            )
 
     def info(self, embodiment: Embodiment) -> DatasetInfo:
         """Return what is written beside the shards."""
@@ -112,9 +114,17 @@ def record_episodes(world: World, config: CollectConfig, seeds: range) -> Frames
     """Record one episode a seed."""
     expert = ReachExpert(world.embodiment)
     rows = [row for seed in seeds for row in _episode(world, expert, config, seed)]
-    columns = [np.stack(column) for column in zip(*rows, strict=True)]
-    types = (np.uint8, np.float32, np.int64, np.float32, np.float32, np.float32)
-    return Frames(*(c.astype(t) for c, t in zip(columns, types, strict=True)))
+    images, positions, kinds, targets, pixels, chunks = (
+        np.stack(column) for column in zip(*rows, strict=True)
+    )
+    return Frames(
+        images,
+        positions.astype(np.float32),
+        kinds,
+        targets.astype(np.float32),
+        pixels.astype(np.float32),
+        chunks.astype(np.float32),
+    )
 
 
 def _episode(

@@ -93,11 +93,12 @@ def read_info(folder: Path) -> DatasetInfo:
     """
     path = folder / 'info.json'
     if not path.is_file():
-        raise ConfigError(f"no data set in '{folder}'; record one with: vla-ros collect "
-                          f'--output {folder}')
+        raise ConfigError(
+            f"no data set in '{folder}'; record one with: vla-ros collect --output {folder}"
+        )
     content = json.loads(path.read_text(encoding='utf-8'))
     if content.get('format') != FORMAT:
-        raise ConfigError(f"{path}: format {content.get('format')}, this version reads {FORMAT}")
+        raise ConfigError(f'{path}: format {content.get("format")}, this version reads {FORMAT}')
     content['joints'] = tuple(content['joints'])
     return DatasetInfo(**content)
 
@@ -116,5 +117,7 @@ def read_frames(folder: Path) -> Frames:
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise ConfigError(f'{path}: damaged ({error}); delete it and collect again') from error
     if not shards:
-        raise ConfigError(f"no shard in '{folder}'; record with: vla-ros collect --output {folder}")
+        raise ConfigError(
+            f"no shard in '{folder}'; record with: vla-ros collect --output {folder}"
+        )
     return join(shards)

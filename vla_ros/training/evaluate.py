@@ -60,7 +60,7 @@ def run_episodes(
     parts = [episodes[i : i + size] for i in range(0, len(episodes), size)]
     parallel = joblib.Parallel(n_jobs=workers, return_as='generator_unordered')
     jobs = (joblib.delayed(_run_part)(part, policy, arm, device) for part in parts)
-    for outcomes in parallel(jobs):
+    for outcomes in parallel(jobs) or ():
         yield from outcomes
 
 

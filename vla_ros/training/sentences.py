@@ -81,7 +81,9 @@ class SentenceSampler:
         ]
         for _ in range(rng.integers(STRANGE_INSERTIONS + 1)):
             place = int(rng.integers(len(tokens) + 1))
-            inside = 0 < place < len(tokens) and {tokens[place - 1], tokens[place]} <= self._meaning
+            inside = (
+                0 < place < len(tokens) and {tokens[place - 1], tokens[place]} <= self._meaning
+            )
             if not inside and len(tokens) < self._length:
                 tokens[place:place] = self._noise(1)
         return tokens

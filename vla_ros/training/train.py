@@ -38,7 +38,7 @@ VALIDATION_SHARE = 0.02
 class TrainConfig:
     """How it is trained; AdamW with a warm-up and a cosine to zero."""
 
-    steps: int = 4000
+    steps: int = 2200
     batch_images: int = 32
     sentences_per_image: int = 4
     refusals_per_image: int = 1
@@ -180,8 +180,10 @@ def train(folder: Path, output: Path, config: TrainConfig, command: str = '') ->
     info = read_info(folder)
     embodiment = load_arm(info.arm)
     if info.joints != embodiment.joints:
-        raise ConfigError(f"data set '{folder}' has joints {info.joints}; arm '{info.arm}' has "
-                          f'{embodiment.joints}')
+        raise ConfigError(
+            f"data set '{folder}' has joints {info.joints}; arm '{info.arm}' has "
+            f'{embodiment.joints}'
+        )
     device = choose_device(config.device)
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -247,7 +249,9 @@ def _optimise(
         for step in range(1, config.steps + 1):
             model.train()
             batch = batches.draw(device)
-            terms = losses(model, run_model(model, batch, jitter(batch.images_BVHWC, config)), batch)
+            terms = losses(
+                model, run_model(model, batch, jitter(batch.images_BVHWC, config)), batch
+            )
             optimiser.zero_grad(set_to_none=True)
             torch.stack(list(terms.values())).sum().backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)

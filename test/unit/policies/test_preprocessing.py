@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from vla_ros.core.embodiment import load_arm
 from vla_ros.errors import ObservationError
 from vla_ros.policies.preprocessing import proprioception, scale_image

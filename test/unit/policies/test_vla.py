@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+
 from vla_ros.core.embodiment import load_arm
 from vla_ros.errors import CheckpointError, ConfigError, ObservationError
 from vla_ros.policies.registry import load_policy

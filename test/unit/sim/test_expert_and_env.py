@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+
 from vla_ros.core.embodiment import load_arm
 from vla_ros.errors import ConfigError
 from vla_ros.sim.env import reach_env

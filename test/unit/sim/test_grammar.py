@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from vla_ros.errors import ConfigError
 from vla_ros.sim.episodes import judge, plan_episodes
 from vla_ros.sim.grammar import (
@@ -73,9 +74,7 @@ def test_phrasings_of_the_user(tmp_path):
     assert phrase('dash to the {object}', 'red cube') == 'dash to the red cube'
 
 
-@pytest.mark.parametrize(
-    'text, message', [('', 'no template'), ('go home\n', 'has no {object}')]
-)
+@pytest.mark.parametrize('text, message', [('', 'no template'), ('go home\n', 'has no {object}')])
 def test_phrasings_that_cannot_be_used_say_why(tmp_path, text, message):
     path = tmp_path / 'mine.txt'
     path.write_text(text)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from vla_ros.core.embodiment import load_arm
 from vla_ros.core.kinematics import tool_jacobian, tool_position
 from vla_ros.errors import ConfigError

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from vla_ros.core.embodiment import load_arm
 from vla_ros.errors import ConfigError
 from vla_ros.policies.registry import load_policy
@@ -47,7 +48,7 @@ def test_frames_are_labelled_for_every_object(recorded):
     assert frames.velocities_rad_s.shape == (8, 4, 8, 7)
     arm = load_arm('sim')
     assert (np.abs(frames.velocities_rad_s) <= arm.velocity_max_rad_s).all()
-    assert (0 <= frames.pixels).all() and (frames.pixels <= 1).all()
+    assert (frames.pixels >= 0).all() and (frames.pixels <= 1).all()
 
 
 def test_recording_goes_on_where_it_stopped_and_is_reproducible(recorded, tmp_path):
@@ -77,7 +78,7 @@ def test_missing_and_damaged_data_are_named(tmp_path, recorded):
     with pytest.raises(ConfigError, match='vla-ros collect'):
         read_info(tmp_path)
     shard_path(tmp_path, 0).write_bytes(shard_path(recorded, 0).read_bytes()[:1000])
-    with pytest.raises(ConfigError, match='shard-00000.npz: damaged'):
+    with pytest.raises(ConfigError, match=r'shard-00000\.npz: damaged'):
         read_frames(tmp_path)
 
 

@@ -146,9 +146,7 @@ class _PretrainedTokenizer:
         self._tokenizer = _local_first(AutoTokenizer, name)
         self._length = length
 
-    def __call__(
-        self, sentences: Sequence[str]
-    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    def __call__(self, sentences: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         tokens = self._tokenizer(
             list(sentences),
             padding=True,

@@ -42,7 +42,7 @@ def save_vla(
         kind='vla',
         joints=embodiment.joints,
         rate_hz=1.0 / config.step_s,
-        cameras={name: (config.image_width, config.image_height) for name in config.cameras},
+        cameras=dict.fromkeys(config.cameras, (config.image_width, config.image_height)),
         statistics=statistics,
         training=training,
     )
@@ -75,7 +75,9 @@ def load_vla(
         model = VlaModel(config)
         model.load_state_dict(read_weights(folder))
     except (VlaRosError, RuntimeError, TypeError, ValueError) as error:
-        raise CheckpointError(f"checkpoint '{folder}' does not fit its {CONFIG}: {error}") from error
+        raise CheckpointError(
+            f"checkpoint '{folder}' does not fit its {CONFIG}: {error}"
+        ) from error
     _check_statistics(folder, model, manifest)
     return VlaPolicy(model, embodiment, device)
 
@@ -86,5 +88,7 @@ def _check_statistics(folder: Path, model: VlaModel, manifest: Manifest) -> None
             stated = torch.tensor(manifest.statistics.get(name, {}).get(part, []))
             held = getattr(model, f'{name}_{part}')
             if stated.shape != held.shape or not torch.allclose(stated, held.cpu(), rtol=1e-5):
-                raise CheckpointError(f"checkpoint '{folder}': statistics: {name} {part} in the "
-                                      'manifest is not what the weights hold')
+                raise CheckpointError(
+                    f"checkpoint '{folder}': statistics: {name} {part} in the "
+                    'manifest is not what the weights hold'
+                )

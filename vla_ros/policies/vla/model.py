@@ -46,6 +46,13 @@ class Prediction:
 class VlaModel(nn.Module):
     """Vision encoder, language encoder, fusion transformer, action head."""
 
+    image_mean: Tensor
+    image_std: Tensor
+    proprioception_mean: Tensor
+    proprioception_std: Tensor
+    action_mean: Tensor
+    action_std: Tensor
+
     def __init__(self, config: VlaConfig) -> None:
         super().__init__()
         self.config = config

@@ -63,9 +63,7 @@ class VlaPolicy:
                 f"sees nothing that '{observation.instruction}' names; the arm stays. Name the "
                 "colour and the shape of an object on the table, as in 'reach the red cube'"
             )
-        return ActionChunk(
-            velocities, self._config.step_s, observation.stamp_ns, confidence, note
-        )
+        return ActionChunk(velocities, self._config.step_s, observation.stamp_ns, confidence, note)
 
     def _images(self, observation: Observation) -> np.ndarray:
         missing = [name for name in self.cameras if name not in observation.images]

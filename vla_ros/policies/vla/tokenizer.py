@@ -17,9 +17,7 @@ PADDING = 0
 class Tokenizer(Protocol):
     """Sentences → token ids and a mask of what is no padding, both (B, L)."""
 
-    def __call__(
-        self, sentences: Sequence[str]
-    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    def __call__(self, sentences: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Tokenise a batch, padded to its longest sentence."""
         ...
 
@@ -62,9 +60,7 @@ class WordTokenizer:
         known = self._ids.get(word)
         return 1 + zlib.crc32(word.encode()) % self._unknown_words if known is None else known
 
-    def __call__(
-        self, sentences: Sequence[str]
-    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    def __call__(self, sentences: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Tokenise a batch, padded to its longest sentence."""
         return pad([self.encode(sentence) for sentence in sentences])
 
