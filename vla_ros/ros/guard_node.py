@@ -116,10 +116,12 @@ class GuardNode(ManagedNode):
 
     def _on_timer(self) -> None:
         """One tick; while inactive nothing is published."""
+        start_ns = time.perf_counter_ns()
         if self.active:
-            start_ns = time.perf_counter_ns()
             self._tick()
             self._tick_times.add_ns(time.perf_counter_ns() - start_ns)
+        else:
+            self._last = self._guard.tick(self._now_ns(), time.monotonic_ns())
 
     def _tick(self) -> GuardOutput:
         mono_ns = time.monotonic_ns()
@@ -188,8 +190,8 @@ class GuardNode(ManagedNode):
                 self._guard.stop(rival)
         now = self.get_clock().now()
         age_s = self._guard.chunk_age_s(now.nanoseconds)
-        state = self._last.state if self.active else State.INACTIVE
-        reason = self._guard.reason if self.active else self.problem or self._guard.reason
+        state = self._last.state
+        reason = self._last.reason if self.active else self.problem or self._last.reason
         values = {
             'state': state.value,
             'reason': reason,
