@@ -19,6 +19,8 @@ from vla_ros.ros.session import START_HINT, Session, Status
 
 _STALE_S = 1.0
 _LINGER_S = 0.3
+_NODES = 3
+_ARRIVE_S = 2.0  # a real arm has no sim_node: go on without
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def watch(
         )
         if not session.spin_until(lambda: session.status, timeout_s):
             raise VlaRosError(f'no node says anything on {qos.DIAGNOSTICS_TOPIC}; {START_HINT}')
-        session.spin(_STALE_S / 2)  # the others speak within a fifth of a second
+        session.spin_until(lambda: len(session.status) >= _NODES and velocities, _ARRIVE_S)
         while True:
             now_s = time.monotonic()
             fresh = {n: s for n, s in session.status.items() if now_s - s.received_s < _STALE_S}

@@ -23,7 +23,8 @@ from vla_ros.ros.bringup import environment
 
 _SPIN_S = 0.02
 _SERVICE_S = 5.0
-_SETTLE_S = 0.2
+_LISTENERS = 2  # policy and guard
+_SETTLE_S = 2.0
 
 START_HINT = "is the graph running, and on this ROS_DOMAIN_ID? 'vla-ros up' starts it"
 
@@ -58,7 +59,6 @@ class Session:
         self.executor.add_node(self.node)
         self.status: dict[str, Status] = {}
         self._clients: dict[str, Client[Any, Any]] = {}
-        self._listeners = 0
         self.node.create_subscription(
             DiagnosticArray, qos.DIAGNOSTICS_TOPIC, self._on_diagnostics, qos.DIAGNOSTICS
         )
@@ -136,11 +136,9 @@ class Session:
         count = self._instructions.get_subscription_count
         if not self.spin_until(count, timeout_s):
             return 0
-        while self._listeners != count():  # policy and guard are found one after the other
-            self._listeners = count()
-            self.spin(_SETTLE_S)
+        self.spin_until(lambda: count() >= _LISTENERS, _SETTLE_S)  # they are found one by one
         self._instructions.publish(String(data=instruction))
-        return self._listeners
+        return count()
 
     def value(self, node: str, key: str, default: str = '') -> str:
         """Return one key of a node's newest diagnostics."""

@@ -44,6 +44,8 @@ class SimCameras(threading.Thread):
         super().__init__(name='cameras', daemon=True)
         self.failure: BaseException | None = None
         self.render_ms = 0.0
+        self.warm = threading.Event()
+        """Set once the shaders are compiled, which holds the interpreter for a while."""
         self._world = world
         self._stopping = stopping
         self._stamping: _StampingNode = node  # type: ignore[assignment]  sim_node has now_ns
@@ -64,8 +66,9 @@ class SimCameras(threading.Thread):
     def run(self) -> None:
         """Render at the cameras' rate; a frame that comes too late is left out."""
         try:
-            for name in self._publishers:  # compile the shaders before anybody waits for a frame
+            for name in self._publishers:
                 self._world.render(name)
+            self.warm.set()
             deadline = time.monotonic()
             while not self._stopping.is_set():
                 for name in self._publishers:
@@ -75,6 +78,7 @@ class SimCameras(threading.Thread):
             self._world.close()
         except BaseException as error:
             self.failure = error
+            self.warm.set()
 
     def _publish(self, name: str) -> None:
         images, infos, info = self._publishers[name]

@@ -177,8 +177,9 @@ class SimNode(Node):
         return response
 
     def _run_physics(self) -> None:
-        deadline = time.monotonic()
         try:
+            self._cameras.warm.wait()  # else the first joint states would be followed by a gap
+            deadline = time.monotonic()
             while not self._stopping.is_set():
                 self._tick()
                 deadline += PERIOD_S
