@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from vla_ros.training.train import TrainConfig, summary, train
+from vla_ros.training.config import TrainConfig
+from vla_ros.training.train import summary, train
 
 
 def main(

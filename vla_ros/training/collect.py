@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import joblib
 import numpy as np
@@ -90,7 +92,7 @@ def collect(config: CollectConfig, folder: Path) -> int:
             for i in missing
         )
         parallel = joblib.Parallel(n_jobs=config.workers, return_as='generator_unordered')
-        for recorded in parallel(jobs):
+        for recorded in cast('Iterable[int]', parallel(jobs)):
             progress.advance(bar, recorded)
     return len(missing)
 

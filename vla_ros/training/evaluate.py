@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import joblib
 import torch
@@ -60,7 +60,7 @@ def run_episodes(
     parts = [episodes[i : i + size] for i in range(0, len(episodes), size)]
     parallel = joblib.Parallel(n_jobs=workers, return_as='generator_unordered')
     jobs = (joblib.delayed(_run_part)(part, policy, arm, device) for part in parts)
-    for outcomes in parallel(jobs) or ():
+    for outcomes in cast('Iterable[list[Outcome]]', parallel(jobs)):
         yield from outcomes
 
 

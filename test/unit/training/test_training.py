@@ -12,19 +12,14 @@ from vla_ros.policies.vla.encoders import build_tokenizer
 from vla_ros.policies.vla.model import VlaModel
 from vla_ros.sim.grammar import SHAPE_WORDS, shipped_phrasings, vocabulary
 from vla_ros.sim.scene import OBJECT_KINDS
+from vla_ros.training.batches import Batches
 from vla_ros.training.collect import CollectConfig, collect
+from vla_ros.training.config import TrainConfig
 from vla_ros.training.episodes import read_frames, read_info, shard_path
 from vla_ros.training.evaluate import wilson_95
+from vla_ros.training.objective import losses, place_weights, run_model
 from vla_ros.training.sentences import SentenceSampler
-from vla_ros.training.train import (
-    Batches,
-    TrainConfig,
-    losses,
-    place_weights,
-    run_model,
-    set_statistics,
-    train,
-)
+from vla_ros.training.train import set_statistics, train
 
 SMALL = CollectConfig(episodes=2, episode_steps=8, workers=1)
 

@@ -1,0 +1,81 @@
+"""Batches of images, sentences and labels, drawn from frames that lie in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vla_ros.core.embodiment import Embodiment
+from vla_ros.policies.preprocessing import proprioception
+from vla_ros.training.config import TrainConfig
+from vla_ros.training.episodes import Frames
+from vla_ros.training.sentences import SentenceSampler
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B images with M sentences each; sentence i belongs to image i // M."""
+
+    images_BVHWC: Tensor
+    ids_NL: Tensor
+    mask_NL: Tensor
+    proprioception_NP: Tensor
+    asked_N: Tensor
+    actions_NKA: Tensor
+    targets_N3: Tensor
+    pixels_N2: Tensor
+
+
+class Batches:
+    """Draws batches from frames that lie in memory."""
+
+    def __init__(
+        self, frames: Frames, embodiment: Embodiment, sampler: SentenceSampler, config: TrainConfig
+    ) -> None:
+        self._frames = frames
+        self._sampler = sampler
+        self._config = config
+        self._rng = np.random.default_rng(config.seed + 1)
+        self.proprioception = proprioception(
+            embodiment, frames.joint_positions_rad.astype(np.float64)
+        ).astype(np.float32)
+
+    def draw(self, device: torch.device) -> Batch:
+        """Return a random batch."""
+        rows = self._rng.integers(0, len(self._frames), self._config.batch_images)
+        return self.take(rows, device)
+
+    def take(self, rows: NDArray[np.int64], device: torch.device) -> Batch:
+        """Return the frames of the given rows with fresh sentences."""
+        frames, config = self._frames, self._config
+        per_image = config.sentences_per_image
+        ids, mask, asked = self._sampler.batch(
+            frames.kinds[rows], per_image, config.refusals_per_image
+        )
+        owner = np.repeat(rows, per_image)
+        which = np.maximum(asked, 0)
+        arrays = (
+            frames.images[rows][:, None],
+            ids,
+            mask,
+            self.proprioception[owner],
+            asked,
+            frames.velocities_rad_s[owner, which],
+            frames.targets_m[owner, which],
+            frames.pixels[owner, which],
+        )
+        return Batch(*(torch.from_numpy(array).to(device) for array in arrays))
+
+
+def jitter(images_BVHWC: Tensor, config: TrainConfig) -> Tensor:
+    """Change brightness and contrast of each image a little, and add noise."""
+    images = images_BVHWC.float()
+    shape = (len(images), 1, 1, 1, 1)
+    gain = 1 + config.brightness * (2 * torch.rand(shape, device=images.device) - 1)
+    offset = 128 * config.brightness * (2 * torch.rand(shape, device=images.device) - 1)
+    images = (images - 128) * gain + 128 + offset
+    return (images + config.noise * torch.randn_like(images)).clamp_(0, 255)

@@ -1,0 +1,33 @@
+"""How a policy is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vla_ros.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How it is trained; AdamW with a warm-up and a cosine to zero."""
+
+    steps: int = 2200
+    batch_images: int = 32
+    sentences_per_image: int = 4
+    refusals_per_image: int = 1
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warm_up_steps: int = 100
+    clip_norm: float = 1.0
+    seed: int = 0
+    device: str = 'auto'
+    threads: int = 0
+    brightness: float = 0.25
+    noise: float = 4.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained."""
+        if not 0 <= self.refusals_per_image < self.sentences_per_image <= 5:
+            raise ConfigError('sentences_per_image is 1 to 5, refusals_per_image less than that')
+        if self.steps < 1 or self.batch_images < 1:
+            raise ConfigError('steps and batch_images must be at least 1')
