@@ -53,7 +53,7 @@ class ExpertPolicy:
 class WholeGraph:
     """Three nodes that spin in a thread, and a client on the same domain."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, output: str = '') -> None:
         def parameters(**values: object) -> list[Parameter]:
             return [Parameter(name, value=value) for name, value in values.items()]
 
@@ -62,7 +62,10 @@ class WholeGraph:
         start = parameters(autostart=True)
         nodes = (
             SimNode(context=graph.context, parameter_overrides=parameters(seed=SEED, **small)),
-            GuardNode(context=graph.context, parameter_overrides=start),
+            GuardNode(
+                context=graph.context,
+                parameter_overrides=parameters(autostart=True, output=output),
+            ),
             PolicyNode(policy=self.policy, context=graph.context, parameter_overrides=start),
         )
         for node in nodes:
@@ -111,6 +114,17 @@ def test_what_is_named_is_reached_and_recorded(whole: WholeGraph) -> None:
         assert speeds.max() > 0.2
         travelled_m = np.ptp(rollout.tool_positions_m, axis=0).max()
         assert travelled_m > 0.05
+
+
+def test_it_is_reached_by_short_trajectories_too(graph: Graph) -> None:
+    whole = WholeGraph(graph, output='trajectory')
+    try:
+        target = whole.reset()[0]
+        rollout = whole.client.run(f'reach the {target}', DEADLINE_S, Settled(target))
+        assert rollout.reached(target), rollout.updates[-1]
+        assert np.abs(rollout.commands_rad_s).max() > 0.2
+    finally:
+        whole.close()
 
 
 def test_what_is_not_there_moves_nothing(whole: WholeGraph) -> None:
