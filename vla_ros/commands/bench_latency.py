@@ -45,7 +45,9 @@ def main(
         report = measure_latency(seconds, width, height, policy, status.update)
     show(report, console)
     if json_file:
-        json_file.write_text(json.dumps(asdict(report), indent=2) + '\n', encoding='utf-8')
+        json_file.write_text(
+            json.dumps(asdict(report), indent=2, ensure_ascii=False) + '\n', encoding='utf-8'
+        )
         console.print(f'written to {json_file}', highlight=False)
     return 0
 
