@@ -77,7 +77,7 @@ class Guard:
         self._over = ShareInWindow(
             config.over_limit_window_s, self._period_s, config.over_limit_share
         )
-        self._active = self._late = False
+        self._active = self._late = self._fast_chunk = False
         self._listening = True
         self._stop = self._hold = ''
         self._last_tick_ns: int | None = None
@@ -176,6 +176,7 @@ class Guard:
         self._newest_ns = chunk.stamp_ns
         self._bad_chunks = 0
         self._buffer.push(chunk)
+        self._fast_chunk = bool((np.abs(chunk.velocities_rad_s) > self._over_rad_s).any())
         if stamp_ns < ends_ns(chunk):  # one that has ended already is no sign of life
             self._hold = ''
             self._starved.feed(mono_ns)
@@ -210,13 +211,12 @@ class Guard:
             if self._buffer.stamp_ns is not None:
                 self._drop(CHUNK_ENDED if self._newest_ns < stamp_ns else 'the chunk begins later')
             return self._brake(elapsed_s)
-        over = bool((np.abs(request) > self._over_rad_s).any())
-        if self._over.too_many(over, mono_ns):
+        if self._over.too_many(self._is_over(request), mono_ns):
             self.stop(TOO_FAST)
             return self._brake(elapsed_s)
         ages_s = self._joints.ages_s(mono_ns)
         limited = self._limiter.step(request, self._joints.positions_rad, ages_s, elapsed_s)
-        moving = limited.velocity.any() or request.any()
+        moving = request.any() or limited.velocity.any()
         state = State.MOVING if moving else State.READY
         return GuardOutput(limited.velocity, state, '', limited.ratio, elapsed_s)
 
@@ -238,6 +238,10 @@ class Guard:
         if self._starved.barks(mono_ns):
             return f'no new chunk for {self.config.chunk_timeout_s:g} s'
         return ''
+
+    def _is_over(self, request: FloatArray) -> bool:
+        """Return whether a request is beyond the velocity limits of the arm by too much."""
+        return self._fast_chunk and bool((np.abs(request) > self._over_rad_s).any())
 
     def _elapsed(self, mono_ns: int) -> float:
         last_ns, self._last_tick_ns = self._last_tick_ns, mono_ns

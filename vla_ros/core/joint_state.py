@@ -29,12 +29,12 @@ class JointStates:
         """Wait for every joint anew."""
         count = len(self._joints)
         self.positions_rad: FloatArray = np.zeros(count)
-        self._received_ns = np.full(count, NEVER_NS, np.int64)
-        self._stamps_ns = np.zeros(count, np.int64)
+        self._received_ns = [NEVER_NS] * count
+        self._stamps_ns = [0] * count
 
     def forget_stamps(self) -> None:
         """Take the next messages whatever their stamps: the clock was set."""
-        self._stamps_ns[:] = 0
+        self._stamps_ns = [0] * len(self._joints)
 
     def update(
         self, names: Sequence[str], positions: Sequence[float], stamp_ns: int, mono_ns: int
@@ -62,11 +62,16 @@ class JointStates:
             self._stamps_ns[k] = stamp_ns
         return problem
 
-    def ages_s(self, mono_ns: int) -> FloatArray:
-        """Return for how long each joint was not heard of, (7,); for ever before the first."""
-        return (mono_ns - self._received_ns) * 1e-9
+    def ages_s(self, mono_ns: int) -> float | FloatArray:
+        """Return for how long the joints were not heard of: one age, or (7,) where they differ."""
+        received_ns = self._received_ns
+        if min(received_ns) == max(received_ns):
+            return (mono_ns - received_ns[0]) * 1e-9
+        return (mono_ns - np.array(received_ns)) * 1e-9
 
     def missing(self, mono_ns: int, timeout_s: float) -> list[str]:
         """Return the joints that were not heard of for longer than `timeout_s`."""
-        late = self.ages_s(mono_ns) > timeout_s
-        return [joint for joint, is_late in zip(self._joints, late, strict=True) if is_late]
+        since_ns = mono_ns - round(timeout_s * 1e9)
+        if min(self._received_ns) >= since_ns:
+            return []
+        return [j for j, ns in zip(self._joints, self._received_ns, strict=True) if ns < since_ns]

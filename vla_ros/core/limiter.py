@@ -85,16 +85,17 @@ class Limiter:
         Args:
             request: wanted velocities (7,); one that is not finite counts as rest.
             position: measured joint positions (7,).
-            state_age_s: how long ago they were measured, one age or one per joint.
+            state_age_s: how long ago they were measured, 0 or more; one age or one per joint.
             elapsed_s: time since the last call, where ticks are not even; the period by default.
         """
         elapsed_s = self._remember(elapsed_s)
         if not np.isfinite(request).all():
             request = np.zeros(ARM_JOINTS)
-        age_s = np.maximum(state_age_s, 0.0)
-        low, high = self._bounds(self._predict(position, age_s), age_s)
-        ratio = _scale(request, low, high)
-        target = np.minimum(np.maximum(request * ratio, low), high)
+        low, high = self._bounds(self._predict(position, state_age_s), state_age_s)
+        target, ratio = np.minimum(np.maximum(request, low), high), 1.0
+        if (target != request).any():
+            ratio = _scale(request, low, high)
+            target = np.minimum(np.maximum(request * ratio, low), high)
         reach = self._acceleration * elapsed_s
         change = np.minimum(np.maximum(self._ease(target, elapsed_s), -reach), reach)
         self._move(change, elapsed_s)
@@ -124,18 +125,23 @@ class Limiter:
         self._last_acceleration = (velocity - self._velocity) / elapsed_s
         self._velocity = velocity
 
-    def _predict(self, position: FloatArray, age_s: FloatArray) -> FloatArray:
+    def _predict(self, position: FloatArray, age_s: float | FloatArray) -> FloatArray:
         """Return the measured position moved on by what was commanded since."""
-        predicted, back_s, oldest_s = position, 0.0, float(age_s.max())
+        one_age = isinstance(age_s, float)
+        predicted, back_s = position, 0.0
+        oldest_s = age_s if one_age else float(np.max(age_s))
         for velocity, duration_s in reversed(self._sent):
             if back_s >= oldest_s:
                 break
-            share_s = np.minimum(np.maximum(age_s - back_s, 0.0), duration_s)
+            left_s = age_s - back_s
+            share_s = min(left_s, duration_s) if one_age else np.clip(left_s, 0.0, duration_s)
             predicted = predicted + velocity * share_s
             back_s += duration_s
         return predicted
 
-    def _bounds(self, position: FloatArray, age_s: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _bounds(
+        self, position: FloatArray, age_s: float | FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
         """Return the lowest and the highest velocity that is safe at a position."""
         delayed = self._braking * (self._delay_s + age_s)
         squared, twice = delayed * delayed, 2.0 * self._braking
@@ -164,9 +170,7 @@ class Limiter:
 
 
 def _scale(request: FloatArray, low: FloatArray, high: FloatArray) -> float:
-    """Return the largest share of the request, at most 1, that is within the bounds."""
+    """Return the largest share of a request beyond the bounds that is within them."""
     bound = np.where(request > 0, high, low)
     beyond = np.abs(request) > np.abs(bound)
-    if not beyond.any():
-        return 1.0
     return float(np.min(bound[beyond] / request[beyond]))

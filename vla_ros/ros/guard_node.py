@@ -141,7 +141,7 @@ class GuardNode(ManagedNode):
 
     def _on_joint_state(self, message: JointState) -> None:
         self._guard.on_joint_state(
-            message.name,
+            list(message.name),
             message.position,
             stamp_to_ns(message.header.stamp),
             time.monotonic_ns(),
