@@ -10,14 +10,15 @@ import pytest
 from fakes import ARM
 from rclpy.parameter import Parameter
 from ros_graph import Graph
-from vla_ros.ros.guard_node import GuardNode
 
 from vla_ros.core.kinematics import tool_jacobian, tool_position
 from vla_ros.errors import VlaRosError
 from vla_ros.ros import operator, qos
 from vla_ros.ros.demo import named_object
+from vla_ros.ros.guard_node import GuardNode
 from vla_ros.ros.policy_node import PolicyNode
-from vla_ros.ros.rollout import RosRollout, Settled, Update
+from vla_ros.ros.rollout import RosRollout
+from vla_ros.ros.rollout_record import Settled, Update
 from vla_ros.ros.sim_node import SimNode
 from vla_ros.types import ActionChunk, FloatArray, Observation
 

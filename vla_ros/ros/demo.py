@@ -20,7 +20,8 @@ from vla_ros.ros.demo_recording import Recording, Scene
 from vla_ros.ros.demo_video import write_video
 from vla_ros.ros.instruction import clean_instruction
 from vla_ros.ros.local_graph import LocalGraph, local_graph
-from vla_ros.ros.rollout import REACHED_M, Rollout, RosRollout, Settled, Update
+from vla_ros.ros.rollout import RosRollout
+from vla_ros.ros.rollout_record import REACHED_M, Rollout, Settled, Update
 from vla_ros.sim.grammar import SHAPE_WORDS
 
 PHRASINGS = ('reach the {}', 'move over to the {}, please', 'put the gripper over the {}')

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from vla_ros.ros.rollout import Rollout
+from vla_ros.ros.rollout_record import Rollout
 from vla_ros.types import FloatArray, ImageArray
 
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95]

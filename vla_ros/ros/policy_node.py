@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -20,7 +20,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from vla_ros.core.embodiment import load_arm
 from vla_ros.core.joint_state import JointStates
-from vla_ros.errors import ConfigError, ObservationError, choose
+from vla_ros.errors import ObservationError, choose
 from vla_ros.ros import diagnostics, qos
 from vla_ros.ros.conversion import (
     chunk_to_message,
@@ -34,43 +34,13 @@ from vla_ros.ros.instruction import clean_instruction
 from vla_ros.ros.lifecycle import ManagedNode
 from vla_ros.ros.node_main import run_node
 from vla_ros.ros.parameters import read_parameters, refuse_unknown_parameters
+from vla_ros.ros.policy_config import PolicyConfig
 from vla_ros.types import ARM_JOINTS, ImageArray, Observation, Policy
 
 MIN_CONFIDENCE = 0.5
 MAX_JOINT_AGE_S = 0.1
 _STOP_TIMEOUT_S = 1.0
 _SILENT_NS = 500_000_000
-
-
-@dataclass(frozen=True)
-class PolicyConfig:
-    """Parameters of policy_node.
-
-    Attributes:
-        arm: name in config/arms or YAML file.
-        policy: name of a policy that ships with the package, or a checkpoint folder.
-        device: auto, cpu or cuda; never changed behind the user's back.
-        instruction: what to do from activation on; empty waits for `/vla/instruction`.
-        threads: CPU threads of the model.
-        autostart: configure and activate without being told to.
-    """
-
-    arm: str = 'sim'
-    policy: str = 'vla-reach'
-    device: str = 'auto'
-    instruction: str = ''
-    threads: int = 1
-    autostart: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse values that no policy can run with."""
-        choose('device', self.device, ('auto', 'cpu', 'cuda'))
-        if not 1 <= self.threads <= 256:
-            raise ConfigError(f'threads is {self.threads}; it must be within 1 and 256')
-        try:
-            clean_instruction(self.instruction)
-        except ObservationError as error:
-            raise ConfigError(str(error)) from error
 
 
 class PolicyNode(ManagedNode):
@@ -181,7 +151,7 @@ class PolicyNode(ManagedNode):
 
     def _on_joint_state(self, message: JointState) -> None:
         problem = self._joints.update(
-            message.name,
+            list(message.name),
             message.position,
             stamp_to_ns(message.header.stamp),
             time.monotonic_ns(),

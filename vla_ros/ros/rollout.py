@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -20,12 +19,10 @@ from vla_ros.errors import ObservationError, VlaRosError
 from vla_ros.ros import qos
 from vla_ros.ros.conversion import image_from_message
 from vla_ros.ros.operator import reset_scene
+from vla_ros.ros.rollout_record import Rollout, Update
 from vla_ros.ros.session import START_HINT, Session
 from vla_ros.types import ARM_JOINTS, FloatArray, ImageArray
 
-REACHED_M = 0.03
-AT_REST_M_S = 0.01
-AT_REST_S = 0.5
 _UPDATE_S = 0.1
 _READY_S = 60.0
 _REARM_S = 5.0
@@ -34,56 +31,6 @@ _NEW_SCENE_S = 0.2  # until every camera has seen it
 
 OnFrame = Callable[[str, float, ImageArray], None]
 """Called with camera, seconds since the start of the client, and a view of the image."""
-
-
-@dataclass(frozen=True)
-class Update:
-    """What happens at one moment of a rollout."""
-
-    elapsed_s: float
-    distances_m: Mapping[str, float]
-    tool_speed_m_s: float
-    joint_speed_rad_s: float
-    limit_ratio: float | None
-    latency_ms: float | None
-    guard_state: str
-    reason: str
-    confidence: float | None
-    note: str
-
-
-@dataclass
-class Rollout:
-    """Everything that was seen in one episode; times in seconds since the client started."""
-
-    instruction: str
-    start_s: float
-    end_s: float = 0.0
-    command_times_s: list[float] = field(default_factory=list)
-    commands_rad_s: list[FloatArray] = field(default_factory=list)
-    tool_times_s: list[float] = field(default_factory=list)
-    tool_positions_m: list[FloatArray] = field(default_factory=list)
-    updates: list[Update] = field(default_factory=list)
-
-    @property
-    def distances_m(self) -> Mapping[str, float]:
-        """Final distance of the tool from the point over each object."""
-        return self.updates[-1].distances_m
-
-    @property
-    def note(self) -> str:
-        """What the policy had to say last."""
-        return self.updates[-1].note
-
-    @property
-    def believed(self) -> bool:
-        """Whether the policy took the instruction for one that it can follow."""
-        confidence = self.updates[-1].confidence
-        return confidence is None or confidence >= 0.5
-
-    def reached(self, target: str) -> bool:
-        """Return whether the tool ended over an object."""
-        return self.distances_m[target] < REACHED_M
 
 
 class RosRollout:
@@ -309,22 +256,3 @@ class RosRollout:
             self._on_frame(camera, self.now_s(), image_from_message(message))
         except ObservationError as error:
             self.session.node.get_logger().error(str(error), throttle_duration_sec=5.0)
-
-
-class Settled:
-    """Whether the tool has come to rest over an object, for `RosRollout.run`'s `on_update`."""
-
-    def __init__(self, target: str) -> None:
-        """Wait for the tool to rest over `target`."""
-        self._target = target
-        self._since_s: float | None = None
-
-    def __call__(self, update: Update) -> bool:
-        """Return whether the tool has rested there for half a second."""
-        near = update.distances_m.get(self._target, np.inf) < REACHED_M
-        if not near or update.tool_speed_m_s > AT_REST_M_S:
-            self._since_s = None
-            return False
-        if self._since_s is None:
-            self._since_s = update.elapsed_s
-        return update.elapsed_s - self._since_s >= AT_REST_S

@@ -19,7 +19,7 @@ from vla_ros.ros.demo_figure import write_figure
 from vla_ros.ros.demo_recording import Recording, Scene
 from vla_ros.ros.demo_video import RATE_HZ, SIZE, write_video
 from vla_ros.ros.operator import Snapshot
-from vla_ros.ros.rollout import REACHED_M, Rollout, Settled, Update
+from vla_ros.ros.rollout_record import REACHED_M, Rollout, Settled, Update
 from vla_ros.ros.session import Status
 
 TABLE = ['red cube', 'green ball', 'blue cylinder', 'yellow cube']
