@@ -29,7 +29,9 @@ class Argument:
 
 ARGUMENTS = (
     Argument('arm', SIMULATED_ARM, 'name in config/arms, or a YAML file of your own'),
-    Argument('sim', 'auto', "start the simulated robot: true, false, or auto (true for arm 'sim')"),
+    Argument(
+        'sim', 'auto', "start the simulated robot: true, false, or auto (true for arm 'sim')"
+    ),
     Argument('policy', 'vla-reach', "shipped policy, 'hold', or a checkpoint folder"),
     Argument('output', '', "velocity or trajectory; empty takes the arm's own"),
     Argument('device', 'auto', 'auto, cpu or cuda'),

@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+
 from vla_ros.commands import up
 from vla_ros.errors import ConfigError
 from vla_ros.ros.bringup import ARGUMENTS, environment, node_specs
@@ -24,7 +25,9 @@ def test_three_nodes_and_only_two_on_a_real_arm():
 
 
 def test_arguments_reach_the_nodes():
-    specs = {s.name: s for s in node_specs({'seed': '5', 'instruction': 'go', 'output': 'velocity'})}
+    specs = {
+        s.name: s for s in node_specs({'seed': '5', 'instruction': 'go', 'output': 'velocity'})
+    }
     assert specs['sim_node'].parameters['seed'] == 5
     assert specs['policy_node'].parameters['instruction'] == 'go'
     assert specs['guard_node'].parameters['output'] == 'velocity'
