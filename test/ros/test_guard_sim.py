@@ -57,7 +57,8 @@ def test_arm_goes_as_fast_as_told_and_comes_to_rest(graph: Graph, output: str) -
         return abs(position(-1) - home).max() > MOVED_RAD
 
     assert graph.spin_until(moved), probe.status
-    np.testing.assert_allclose(velocity(-1), SPEED_RAD_S, atol=0.06)
+    cruising = np.median([velocity(k) for k in range(-20, 0)], axis=0)  # a late tick may be in it
+    np.testing.assert_allclose(cruising, SPEED_RAD_S, atol=0.06)
     path = position(-1) - home  # straight in joint space: every joint had its share
     np.testing.assert_allclose(path / path[6], SPEED_RAD_S / SPEED_RAD_S[6], atol=0.1)
 

@@ -6,9 +6,7 @@ brakes to rest and stays there, with the reason, until somebody re-arms.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,6 +14,7 @@ from vla_ros.core.chunk_buffer import ChunkBuffer
 from vla_ros.core.chunk_check import check_chunk, ends_ns
 from vla_ros.core.embodiment import Embodiment
 from vla_ros.core.guard_config import GuardConfig
+from vla_ros.core.guard_output import GuardOutput, State
 from vla_ros.core.joint_state import NEVER_NS, JointStates
 from vla_ros.core.limiter import Limiter
 from vla_ros.core.watchdog import ClockWatch, ShareInWindow, Watchdog
@@ -25,35 +24,6 @@ from vla_ros.types import ActionChunk, FloatArray
 NO_INSTRUCTION = 'the instruction is empty, which means stop'
 CHUNK_ENDED = 'the last chunk has ended'
 TOO_FAST = 'the policy keeps asking for velocities beyond the limits of the arm'
-
-
-class State(enum.Enum):
-    """What the guard does."""
-
-    INACTIVE = 'inactive'
-    READY = 'ready'
-    MOVING = 'moving'
-    HOLD = 'hold'
-    STOP = 'stop'
-
-
-@dataclass(frozen=True)
-class GuardOutput:
-    """What to command now, and why.
-
-    Attributes:
-        velocity: (7,) rad/s.
-        state: what the guard does.
-        reason: of a HOLD or a STOP, else empty.
-        ratio: share of the request that the limits allow.
-        elapsed_s: time since the tick before.
-    """
-
-    velocity: FloatArray
-    state: State
-    reason: str
-    ratio: float
-    elapsed_s: float
 
 
 class Guard:
@@ -72,6 +42,7 @@ class Guard:
         self._joints = JointStates(embodiment.joints)
         self._limiter = Limiter(embodiment, self._period_s)
         self._buffer = ChunkBuffer()
+        self._silent = Watchdog(config.chunk_hold_s)
         self._starved = Watchdog(config.chunk_timeout_s)
         self._clock = ClockWatch(config.clock_jump_s)
         self._over = ShareInWindow(
@@ -179,6 +150,7 @@ class Guard:
         self._fast_chunk = bool((np.abs(chunk.velocities_rad_s) > self._over_rad_s).any())
         if stamp_ns < ends_ns(chunk):  # one that has ended already is no sign of life
             self._hold = ''
+            self._silent.feed(mono_ns)
             self._starved.feed(mono_ns)
 
     def on_bad_chunk(self, problem: str) -> None:
@@ -206,10 +178,8 @@ class Guard:
         if fault := self._fault(mono_ns):
             self.stop(fault)
             return self._brake(elapsed_s)
-        request = self._buffer.sample(stamp_ns)
+        request = self._request(stamp_ns, mono_ns)
         if request is None:
-            if self._buffer.stamp_ns is not None:
-                self._drop(CHUNK_ENDED if self._newest_ns < stamp_ns else 'the chunk begins later')
             return self._brake(elapsed_s)
         if self._over.too_many(self._is_over(request), mono_ns):
             self.stop(TOO_FAST)
@@ -238,6 +208,16 @@ class Guard:
         if self._starved.barks(mono_ns):
             return f'no new chunk for {self.config.chunk_timeout_s:g} s'
         return ''
+
+    def _request(self, stamp_ns: int, mono_ns: int) -> FloatArray | None:
+        """Return what the policy wants now; None when it wants nothing, or has fallen silent."""
+        request = self._buffer.sample(stamp_ns)
+        if request is not None and self._silent.barks(mono_ns):
+            request = None
+            self._drop(f'no new chunk for {self.config.chunk_hold_s:g} s')
+        elif request is None and self._buffer.stamp_ns is not None:
+            self._drop(CHUNK_ENDED if self._newest_ns < stamp_ns else 'the chunk begins later')
+        return request
 
     def _is_over(self, request: FloatArray) -> bool:
         """Return whether a request is beyond the velocity limits of the arm by too much."""
@@ -296,4 +276,5 @@ class Guard:
 
     def _forget_chunks(self) -> None:
         self._buffer.clear()
+        self._silent.sleep()
         self._starved.sleep()

@@ -9,6 +9,7 @@ from vla_ros.errors import ConfigError
 
 _RANGES: dict[str, tuple[float, float]] = {
     'joint_state_timeout_s': (0.02, 0.5),
+    'chunk_hold_s': (0.05, 5.0),
     'chunk_timeout_s': (0.1, 5.0),
     'max_chunk_steps': (1, 1000),
     'max_step_s': (0.001, 10.0),
@@ -27,6 +28,9 @@ class GuardConfig:
 
     Attributes:
         joint_state_timeout_s: a joint that was not heard of for longer means STOP.
+        chunk_hold_s: no new chunk for longer means HOLD, even while the last one goes on: a dead
+            policy must not keep the arm moving. The default lets a policy of 15 Hz lose a frame;
+            a slower policy needs more.
         chunk_timeout_s: no new chunk for longer, once one has been executed, means STOP.
         max_chunk_steps: a chunk with more steps is refused.
         max_step_s: a chunk with longer steps is refused.
@@ -41,6 +45,7 @@ class GuardConfig:
     """
 
     joint_state_timeout_s: float = 0.1
+    chunk_hold_s: float = 0.14
     chunk_timeout_s: float = 1.0
     max_chunk_steps: int = 200
     max_step_s: float = 1.0

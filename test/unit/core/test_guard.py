@@ -46,10 +46,21 @@ def test_inactive_guard_commands_zero_and_drops_chunks() -> None:
 
 def test_chunk_moves_the_arm_and_its_end_holds(moving: Bench) -> None:
     np.testing.assert_allclose(moving.outputs[-1].velocity, 0.2, atol=1e-9)
-    output = moving.run(0.9)
-    assert output.state is State.HOLD
-    assert output.reason == CHUNK_ENDED
-    assert not output.velocity.any()
+    moving.chunk(steps=1)
+    output = moving.run(0.12)
+    assert (output.state, output.reason) == (State.HOLD, CHUNK_ENDED)
+    assert not moving.run(0.1).velocity.any()
+    moving.chunk()
+    assert moving.run(0.1).state is State.MOVING
+
+
+def test_policy_that_dies_at_full_speed_is_braked_within_150_ms(moving: Bench) -> None:
+    moving.chunk(steps=100)  # ten seconds
+    assert moving.run(0.14).state is State.MOVING
+    output = moving.run(0.01)
+    assert (output.state, output.reason) == (State.HOLD, 'no new chunk for 0.14 s')
+    assert (output.velocity < 0.2).all()
+    assert not moving.run(0.1).velocity.any()
     moving.chunk()
     assert moving.run(0.1).state is State.MOVING
 
@@ -168,11 +179,12 @@ def test_chunks_that_have_ended_already_are_no_sign_of_life(moving: Bench) -> No
 
 def test_asking_for_too_much_is_scaled_and_in_the_end_stops(moving: Bench) -> None:
     fast = moving.arm.velocity_max_rad_s * 2
-    moving.chunk(fast)
     for _ in range(20):
+        moving.chunk(fast)
         output = moving.tick()
         assert output.state is State.MOVING
     assert output.ratio == pytest.approx(0.5)
+    moving.chunk(fast)
     moving.tick()
     stops(moving, TOO_FAST)
 
@@ -350,4 +362,4 @@ def test_every_arm_can_be_guarded() -> None:
         bench = Bench(load_arm(name)).active()
         bench.tick()
         bench.chunk(0.1)
-        assert bench.run(0.2).state is State.MOVING
+        assert bench.run(0.1).state is State.MOVING
