@@ -21,8 +21,8 @@ from vla_ros.core.guard import Guard, GuardOutput, State
 from vla_ros.core.guard_config import GuardConfig
 from vla_ros.errors import ObservationError, choose
 from vla_ros.ros import diagnostics, qos
-from vla_ros.ros.conversion import chunk_from_message, stamp_to_ns
 from vla_ros.ros.command_output import RESTING_MESSAGES, make_output
+from vla_ros.ros.conversion import chunk_from_message, stamp_to_ns
 from vla_ros.ros.lifecycle import ManagedNode
 from vla_ros.ros.node_main import run_node
 from vla_ros.ros.parameters import read_parameters, refuse_unknown_parameters
