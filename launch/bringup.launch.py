@@ -8,6 +8,7 @@ same. The lifecycle nodes start themselves (parameter `autostart`), and every no
 the SIGINT that launch sends.
 """
 
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
@@ -17,10 +18,10 @@ from launch.actions import (
 )
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
+from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 
-from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from vla_ros.ros.bringup import ARGUMENTS, NodeSpec, environment, node_specs
 
 
@@ -39,12 +40,17 @@ def _start_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     actions: list[LaunchDescriptionEntity] = []
     for spec in node_specs(values):
         node = _node(spec)
-        ended = EmitEvent(event=Shutdown(reason=f'{spec.name} has ended'))
         actions += [
-            RegisterEventHandler(OnProcessExit(target_action=node, on_exit=[ended])),
+            RegisterEventHandler(OnProcessExit(target_action=node, on_exit=_end_the_others)),
             node,
         ]
     return actions
+
+
+def _end_the_others(event: ProcessExited, context: LaunchContext) -> EmitEvent | None:
+    if context.is_shutdown:  # Ctrl-C has ended it with all the others
+        return None
+    return EmitEvent(event=Shutdown(reason=f'{event.process_name} has ended'))
 
 
 def _node(spec: NodeSpec) -> Node:

@@ -54,6 +54,8 @@ def run_node(
         return USAGE_ERROR
     finally:
         rclpy.try_shutdown()
+        for number in (signal.SIGINT, signal.SIGTERM):  # a second one would kill the interpreter
+            signal.signal(number, signal.SIG_IGN)  # while it ends, and look like a crash
 
 
 def print_error(error: Exception) -> None:
