@@ -14,8 +14,8 @@ class Watchdog:
         self._fed_ns: int | None = None
 
     def feed(self, mono_ns: int) -> None:
-        """Wait for the whole time-out again; time never runs backwards for a watchdog."""
-        self._fed_ns = mono_ns if self._fed_ns is None else max(mono_ns, self._fed_ns)
+        """Wait for the whole time-out again."""
+        self._fed_ns = mono_ns
 
     def sleep(self) -> None:
         """Do not bark until fed again."""

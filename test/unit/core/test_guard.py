@@ -141,12 +141,13 @@ BAD_CHUNKS = {
 
 @pytest.mark.parametrize('bad', BAD_CHUNKS.values(), ids=BAD_CHUNKS)
 def test_bad_chunks_hold_and_the_third_in_a_row_stops(moving: Bench, bad: dict) -> None:
-    for _ in range(2):
-        moving.chunk(**bad)
-        assert moving.tick().state is State.HOLD
-        assert 'chunk refused' in moving.outputs[-1].reason
-    moving.chunk()
-    assert moving.tick().state is State.MOVING
+    for _ in range(3):
+        for _ in range(2):
+            moving.chunk(**bad)
+            assert moving.tick().state is State.HOLD
+            assert 'chunk refused' in moving.outputs[-1].reason
+        moving.chunk()
+        assert moving.tick().state is State.MOVING
     for _ in range(3):
         moving.tick()
         moving.chunk(**bad)
@@ -187,6 +188,18 @@ def test_asking_for_too_much_is_scaled_and_in_the_end_stops(moving: Bench) -> No
     moving.chunk(fast)
     moving.tick()
     stops(moving, TOO_FAST)
+
+
+def test_what_was_asked_before_the_rearm_is_forgiven(moving: Bench) -> None:
+    fast = moving.arm.velocity_max_rad_s * 1.1
+    while moving.tick().state is not State.STOP:
+        moving.chunk(fast)
+    while moving.tick().velocity.any():
+        pass
+    moving.rearm()
+    moving.tick()
+    moving.chunk(fast)
+    assert moving.tick().state is State.MOVING
 
 
 def test_a_burst_beyond_the_limits_is_forgiven(moving: Bench) -> None:
@@ -270,6 +283,14 @@ def test_not_ready_before_every_joint_is_known() -> None:
         bench.guard.activate(bench.stamp_ns, bench.mono_ns)
 
 
+def test_not_ready_while_a_position_is_not_finite() -> None:
+    bench = Bench()
+    bench.measure()
+    bench.measure(positions=[float('nan'), *bench.position[1:].tolist()])
+    with pytest.raises(ObservationError, match='no fresh state of panda_joint1 on'):
+        bench.guard.activate(bench.stamp_ns, bench.mono_ns)
+
+
 def test_start_outside_the_limits_is_refused() -> None:
     bench = Bench()
     bench.position[1] = bench.arm.position_max_rad[1] + 0.01
@@ -326,6 +347,7 @@ def test_guard_that_is_always_late_still_judges(moving: Bench) -> None:
 
 def test_without_a_controller_it_rests_and_ramps_up_on_return(moving: Bench) -> None:
     moving.guard.on_controller(listening=False)
+    assert not moving.tick().velocity.any()  # at once: the arm does not move any more
     output = moving.run(0.3, policy=True)
     assert (output.state, output.reason) == (State.HOLD, 'no controller listens')
     assert not output.velocity.any()

@@ -65,3 +65,13 @@ def test_no_trajectory_before_the_position_is_known_nor_a_stale_one_after_reset(
     moved = planner.plan(np.zeros(7), HOME + 0.5, 0.01)
     assert moved is not None
     np.testing.assert_allclose(moved.positions_rad, np.tile(HOME + 0.5, (2, 1)))
+
+
+def test_look_ahead_does_not_lead_beyond_a_limit() -> None:
+    arm = ARMS['sim']
+    planner = TrajectoryPlanner(arm, 0.01)
+    for side, limit in ((1, arm.position_max_rad), (-1, arm.position_min_rad)):
+        planner.reset()
+        plan = planner.plan(np.full(7, side * 0.5), limit - side * 0.001, 0.01)
+        assert plan is not None
+        np.testing.assert_allclose(plan.positions_rad[-1], limit)
