@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTRUCTION ?=
+export INSTRUCTION  # by the environment, so that quotes in a sentence stay quotes
 
 .PHONY: help demo test check nightly clean
 
@@ -15,7 +16,7 @@ help:
 
 demo:
 	@$(PYTHON) tools/bootstrap.py ros,sim
-	@$(BIN)/vla-ros demo $(if $(INSTRUCTION),--instruction "$(INSTRUCTION)")
+	@$(BIN)/vla-ros demo --instruction "$$INSTRUCTION"
 
 test:
 	@$(PYTHON) tools/bootstrap.py ros,sim,train,dev
