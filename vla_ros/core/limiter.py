@@ -1,7 +1,8 @@
 """The limiter: any request in, a velocity out that the arm can always brake from in time.
 
-Per joint, once a period T, with q' the predicted position, a' a share of the acceleration limit
-and tau = 1.5 T (the next tick may be late) + age of the joint state + actuator lag:
+Per joint, once a period T, with q' the measured position moved on by every command that it does
+not show yet (those of the age of the joint state and of the actuator lag), a' a share of the
+acceleration limit and tau = 1.5 T (the next tick may be late) + age of the state + actuator lag:
 
     v_hi = -a' tau + sqrt((a' tau)^2 + 2 a' max(0, q_max - margin - q')), v_lo alike
 
@@ -46,6 +47,7 @@ class Limiter:
     def __init__(self, embodiment: Embodiment, period_s: float) -> None:
         arm = embodiment
         self._period_s = period_s
+        self._lag_s = arm.actuator_lag_s
         self._envelope = arm.velocity_envelope
         self._velocity_max = arm.velocity_max_rad_s
         self._acceleration = arm.acceleration_max_rad_s2
@@ -91,7 +93,8 @@ class Limiter:
         elapsed_s = self._remember(elapsed_s)
         if not np.isfinite(request).all():
             request = np.zeros(ARM_JOINTS)
-        low, high = self._bounds(self._predict(position, state_age_s), state_age_s)
+        on_its_way_s = state_age_s + self._lag_s
+        low, high = self._bounds(self._predict(position, on_its_way_s), state_age_s)
         target, ratio = np.minimum(np.maximum(request, low), high), 1.0
         if (target != request).any():
             ratio = _scale(request, low, high)
