@@ -1,14 +1,14 @@
 """Messages to arrays and back, with every check before any reshape and no copy that can be spared.
 
 Reading `Image.data` by `np.frombuffer` costs about a microsecond whatever the size, because the
-array looks into the message; `docs/dependencies.md` says why that is the single path here.
+array looks into the message; `docs/dependencies.md` says why that is the single path here. OpenCV
+is loaded when the first image needs it: guard_node converts none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from sensor_msgs.msg import CompressedImage, Image, JointState
@@ -24,10 +24,10 @@ MAX_STEPS = 1000
 
 _CHANNELS = {'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1}
 _TO_RGB = {
-    'bgr8': cv2.COLOR_BGR2RGB,
-    'rgba8': cv2.COLOR_RGBA2RGB,
-    'bgra8': cv2.COLOR_BGRA2RGB,
-    'mono8': cv2.COLOR_GRAY2RGB,
+    'bgr8': 'COLOR_BGR2RGB',
+    'rgba8': 'COLOR_RGBA2RGB',
+    'bgra8': 'COLOR_BGRA2RGB',
+    'mono8': 'COLOR_GRAY2RGB',
 }
 
 
@@ -74,7 +74,10 @@ def image_from_message(message: Image) -> ImageArray:
     pixels = rows[:, : width * channels].reshape(height, width, channels)
     if message.encoding == 'rgb8':
         return pixels
-    return np.asarray(cv2.cvtColor(pixels, _TO_RGB[message.encoding]), np.uint8)
+    import cv2
+
+    code = getattr(cv2, _TO_RGB[message.encoding])
+    return np.asarray(cv2.cvtColor(pixels, code), np.uint8)
 
 
 def image_from_compressed(message: CompressedImage) -> ImageArray:
@@ -83,6 +86,8 @@ def image_from_compressed(message: CompressedImage) -> ImageArray:
     Raises:
         ObservationError: the bytes are not an image that OpenCV can decode.
     """
+    import cv2
+
     encoded = np.frombuffer(message.data, np.uint8)
     try:
         bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
