@@ -367,7 +367,7 @@ def test_process_ramps_down_on_a_signal(graph: Graph, number: signal.Signals) ->
 def test_process_loads_neither_torch_nor_mujoco() -> None:
     code = (
         'import json, sys; import vla_ros.ros.guard_node; '
-        'print(json.dumps([m for m in sys.modules if m in ("torch", "mujoco", "transformers")]))'
+        'print(json.dumps([m for m in sys.modules if m in ("torch", "mujoco", "transformers", "cv2")]))'
     )
     run = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=60)
     assert json.loads(run.stdout) == []
