@@ -162,7 +162,7 @@ def _play(client: RosRollout, instruction: str, objects: list[str], console: Con
 def _judge(rollout: Rollout, target: str | None) -> tuple[bool, str]:
     update = rollout.updates[-1]
     if not rollout.believed:
-        return False, f'not understood, the arm stays: {rollout.note}'
+        return False, f'not understood: {rollout.note}'
     if update.guard_state == 'stop':
         return False, f'stopped by the guard: {update.reason}'
     nearest = min(rollout.distances_m, key=lambda name: rollout.distances_m[name])
