@@ -23,9 +23,8 @@ def test_every_command_has_a_module_and_a_help(name, capsys):
     assert ended.value.code == 0
     shown = capsys.readouterr().out
     for parameter in inspect.signature(module.main).parameters:
-        assert (
-            f'--{parameter.removesuffix("_file").replace("_", "-")}' in shown or parameter in shown
-        )
+        option = f'--{parameter.removesuffix("_file").replace("_", "-")}'
+        assert option in shown or parameter.upper() in shown
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,10 @@ from typing import Annotated
 import tyro
 
 
-def main(instruction: Annotated[str, tyro.conf.Positional], timeout_s: float = 5.0) -> int:
+def main(
+    instruction: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar='INSTRUCTION')],
+    timeout_s: float = 5.0,
+) -> int:
     """Tell the arm what to do.
 
     Args:

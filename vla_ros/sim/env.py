@@ -52,7 +52,7 @@ class ReachEnv(gymnasium.Env[dict[str, Any], FloatArray]):
                 'joint_positions_rad': gymnasium.spaces.Box(
                     arm.position_min_rad, arm.position_max_rad, dtype=np.float64
                 ),
-                'instruction': gymnasium.spaces.Text(512, charset=string.printable),
+                'instruction': gymnasium.spaces.Text(512, min_length=0, charset=string.printable),
             }
         )
         self.target = ''
@@ -72,7 +72,7 @@ class ReachEnv(gymnasium.Env[dict[str, Any], FloatArray]):
         self._limiter.reset()
         names = [o.name for o in self.world.objects]
         self.target = options.get('target') or names[int(self.np_random.integers(len(names)))]
-        self.instruction = options.get('instruction') or f'reach the {self.target}'
+        self.instruction = options.get('instruction', f'reach the {self.target}')
         self.world.target_position_m(self.target)  # refuses an object that is not there
         return self._observe(), self._report()
 

@@ -55,6 +55,8 @@ class VlaPolicy:
             encoded = self._model.encode_images(images)
             prediction = self._model(encoded, words_BLE, mask_BL, state_BP)
         confidence = float(prediction.grounded_B.float().sigmoid())
+        if not observation.instruction.strip():
+            confidence = 0.0  # empty means stop; it is no sentence to judge
         velocities = self._velocities(prediction.actions_BKA[0])
         note = ''
         if not confidence >= GROUNDED_ABOVE:
