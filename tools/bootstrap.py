@@ -127,7 +127,8 @@ def pip() -> list[str | Path]:
 def run(command: list[str | Path], quiet: bool = False) -> int:
     """Run a command and return its exit code."""
     silent = {'stdout': subprocess.DEVNULL, 'stderr': subprocess.DEVNULL} if quiet else {}
-    return subprocess.run(command, check=False, **silent).returncode
+    calm = {**os.environ, 'PYTHONWARNINGS': 'ignore'}  # setuptools warns of editable installs
+    return subprocess.run(command, check=False, env=calm, **silent).returncode
 
 
 def venv_package() -> str:
