@@ -18,8 +18,11 @@ def main(
     learning_rate: float = TrainConfig.learning_rate,
     batch_images: int = TrainConfig.batch_images,
     threads: int = TrainConfig.threads,
+    restart: bool = False,
 ) -> int:
     """Train the VLA policy on recorded episodes and write a checkpoint.
+
+    The same command again goes on with a training that was broken off.
 
     Args:
         data: folder that `vla-ros collect` wrote.
@@ -30,6 +33,7 @@ def main(
         learning_rate: peak of the cosine schedule.
         batch_images: images a step; each is trained with four sentences.
         threads: torch threads on the CPU; 0 leaves it to torch.
+        restart: begin anew where a training was broken off.
     """
     config = TrainConfig(
         steps=steps,
@@ -39,7 +43,8 @@ def main(
         batch_images=batch_images,
         threads=threads,
     )
-    train(data, output, config, command=' '.join(['vla-ros', *sys.argv[1:]]))
+    command = ' '.join(['vla-ros', *sys.argv[1:]])
+    train(data, output, config, command, restart=restart)
     print(summary(output))
     print(f'next: vla-ros eval --policy {output}')
     return 0

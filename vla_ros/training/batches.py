@@ -44,6 +44,11 @@ class Batches:
             embodiment, frames.joint_positions_rad.astype(np.float64)
         ).astype(np.float32)
 
+    @property
+    def generators(self) -> tuple[np.random.Generator, ...]:
+        """Every source of random numbers that the next batch depends on."""
+        return self._rng, self._sampler.generator
+
     def draw(self, device: torch.device) -> Batch:
         """Return a random batch."""
         rows = self._rng.integers(0, len(self._frames), self._config.batch_images)

@@ -33,7 +33,7 @@ class SentenceSampler:
         self._encode = tokenizer.encode
         self._first_word = tokenizer.first_word
         self._length = length
-        self._rng = np.random.default_rng(seed)
+        self.generator = np.random.default_rng(seed)
         meaning = [*COLOURS, *UNKNOWN_COLOURS, *UNKNOWN_SHAPES, *NEGATING_WORDS]
         meaning += [word for words in SHAPE_WORDS.values() for word in words]
         meaning += [w for text in OBJECT_PHRASES for w in text.split() if '{' not in w]
@@ -41,13 +41,13 @@ class SentenceSampler:
 
     def positive(self, kind: int) -> list[int]:
         """Return the tokens of a sentence that asks for an object kind."""
-        return self._strange(sample_instruction(OBJECT_KINDS[kind], self._rng))
+        return self._strange(sample_instruction(OBJECT_KINDS[kind], self.generator))
 
     def refusal(self, kinds: NDArray[np.int64]) -> list[int]:
         """Return the tokens of a sentence that none of the object kinds on the table answers."""
-        if self._rng.random() < 0.1:
-            return self._noise(int(self._rng.integers(1, 9)))
-        return self._strange(sample_refusal(tuple(OBJECT_KINDS[k] for k in kinds), self._rng))
+        if self.generator.random() < 0.1:
+            return self._noise(int(self.generator.integers(1, 9)))
+        return self._strange(sample_refusal(tuple(OBJECT_KINDS[k] for k in kinds), self.generator))
 
     def batch(
         self, kinds: NDArray[np.int64], per_image: int, refusals: int
@@ -61,18 +61,18 @@ class SentenceSampler:
         rows: list[list[int]] = []
         asked: list[int] = []
         for present in kinds:
-            chosen = self._rng.choice(len(present), per_image - refusals, replace=False)
+            chosen = self.generator.choice(len(present), per_image - refusals, replace=False)
             rows += [self.positive(present[c]) for c in chosen]
             rows += [self.refusal(present) for _ in range(refusals)]
             asked += [*chosen.tolist(), *[-1] * refusals]
         return *pad(rows), np.array(asked)
 
     def _noise(self, count: int) -> list[int]:
-        return self._rng.integers(1, self._first_word, count).tolist()
+        return self.generator.integers(1, self._first_word, count).tolist()
 
     def _strange(self, sentence: str) -> list[int]:
         tokens = self._encode(' '.join(words_of(sentence)))
-        rng = self._rng
+        rng = self.generator
         if rng.random() >= STRANGE_SENTENCE:
             return tokens
         tokens = [

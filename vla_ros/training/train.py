@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,13 +20,16 @@ from vla_ros.policies.vla.loading import save_vla
 from vla_ros.policies.vla.model import VlaModel
 from vla_ros.policies.vla.tokenizer import WordTokenizer
 from vla_ros.sim.grammar import vocabulary
-from vla_ros.training.batches import Batches, jitter
+from vla_ros.training.batches import Batches
 from vla_ros.training.config import TrainConfig
 from vla_ros.training.episodes import DatasetInfo, Frames, read_frames, read_info
-from vla_ros.training.objective import losses, run_model
+from vla_ros.training.log import Log
 from vla_ros.training.sentences import SentenceSampler
+from vla_ros.training.trainer import Trainer
 
 VALIDATION_SHARE = 0.02
+REPORT_STEPS = 50
+UNFINISHED = 'unfinished.pt'
 
 
 def set_statistics(model: VlaModel, batches: Batches, frames: Frames) -> None:
@@ -40,11 +41,16 @@ def set_statistics(model: VlaModel, batches: Batches, frames: Frames) -> None:
     model.action_std.copy_(velocities.std(0).clamp_min(1e-3))
 
 
-def train(folder: Path, output: Path, config: TrainConfig, command: str = '') -> VlaModel:
+def train(
+    folder: Path, output: Path, config: TrainConfig, command: str = '', *, restart: bool = False
+) -> VlaModel:
     """Train on the data set in `folder` and write a checkpoint to `output`.
 
+    A training that was broken off there goes on where its state was saved last, unless `restart`.
+
     Raises:
-        ConfigError: no data set there, or one recorded with other joints than the arm has.
+        ConfigError: no data set there, one recorded with other joints than the arm has, or an
+            unfinished training with other settings in `output`.
     """
     info = read_info(folder)
     embodiment = load_arm(info.arm)
@@ -68,16 +74,18 @@ def train(folder: Path, output: Path, config: TrainConfig, command: str = '') ->
     model = VlaModel(model_config).to(device)
     set_statistics(model, batches, frames)
     output.mkdir(parents=True, exist_ok=True)
-    started = time.monotonic()
-    _optimise(model, batches, validation, config, device, output / 'log.csv')
+    settings = {**asdict(info), **asdict(config)}
+    trainer = Trainer(model, batches, validation, config, settings, device)
+    _run(trainer, config, output, restart)
     training = {
         'command': command,
         'data': asdict(info),
         'frames': len(frames),
         'config': asdict(config),
-        'minutes': round((time.monotonic() - started) / 60, 1),
+        'minutes': round(trainer.seconds / 60, 1),
     }
     save_vla(output, model, embodiment, training)
+    (output / UNFINISHED).unlink(missing_ok=True)
     return model
 
 
@@ -96,75 +104,30 @@ def _rows(frames: Frames, rows: slice) -> Frames:
     return Frames(*(getattr(frames, name)[rows] for name in frames.__dataclass_fields__))
 
 
-def _optimise(
-    model: VlaModel,
-    batches: Batches,
-    validation: Batches,
-    config: TrainConfig,
-    device: torch.device,
-    log: Path,
-) -> None:
-    decayed = [p for p in model.parameters() if p.ndim >= 2]
-    plain = [p for p in model.parameters() if p.ndim < 2]
-    groups = [{'params': decayed, 'weight_decay': config.weight_decay}, {'params': plain}]
-    optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _schedule(config))
+def _run(trainer: Trainer, config: TrainConfig, output: Path, restart: bool) -> None:
+    """Take the steps that are left, with a progress bar, a log and a state to resume from."""
+    unfinished, log = output / UNFINISHED, Log(output / 'log.csv')
+    if unfinished.is_file() and not restart:
+        trainer.load(unfinished)
+        print(f'going on after step {trainer.steps_done}, where {unfinished} was saved')
+    log.keep(trainer.steps_done)
     columns = (TextColumn('train'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    text = TextColumn('{task.fields[text]}')
-    with log.open('w', newline='', encoding='utf-8') as file, Progress(*columns, text) as progress:
-        bar = progress.add_task('train', total=config.steps, text='')
-        rows: csv.DictWriter[str] | None = None
-        seen: list[dict[str, float]] = []
-        for step in range(1, config.steps + 1):
-            model.train()
-            batch = batches.draw(device)
-            terms = losses(
-                model, run_model(model, batch, jitter(batch.images_BVHWC, config)), batch
-            )
-            optimiser.zero_grad(set_to_none=True)
-            torch.stack(list(terms.values())).sum().backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
-            optimiser.step()
-            schedule.step()
-            seen.append({name: float(term.detach()) for name, term in terms.items()})
-            if step % 50 == 0 or step == config.steps:
-                means = {name: float(np.mean([s[name] for s in seen])) for name in seen[0]}
-                seen.clear()
-                row = {'step': step, **means, **validate(model, validation, device)}
-                if rows is None:
-                    rows = csv.DictWriter(file, list(row))
-                    rows.writeheader()
-                rows.writerow(row)
-                file.flush()
-                text_now = ' '.join(f'{k} {v:.3f}' for k, v in row.items() if k != 'step')
-                progress.update(bar, text=text_now)
-            progress.advance(bar)
-
-
-def _schedule(config: TrainConfig) -> Callable[[int], float]:
-    def factor(step: int) -> float:
-        warm = min(1.0, (step + 1) / config.warm_up_steps)
-        return warm * 0.5 * (1 + float(np.cos(np.pi * min(1.0, step / config.steps))))
-
-    return factor
-
-
-@torch.inference_mode()
-def validate(model: VlaModel, batches: Batches, device: torch.device) -> dict[str, float]:
-    """Return errors on a batch of held-back frames: goal (mm), action (rad/s), refusals (%)."""
-    model.eval()
-    batch = batches.draw(device)
-    prediction = run_model(model, batch, batch.images_BVHWC)
-    asked = batch.asked_N >= 0
-    velocities = prediction.actions_BKA * model.action_std + model.action_mean
-    report = {
-        'val_action_rad_s': float((velocities - batch.actions_NKA)[asked].abs().mean()),
-        'val_grounded': float(((prediction.grounded_B > 0) == asked).float().mean()),
-    }
-    if prediction.target_B3 is not None:
-        error = (prediction.target_B3 - batch.targets_N3)[asked].norm(dim=-1)
-        report['val_goal_mm'] = float(error.median() * 1000)
-    return report
+    started = time.monotonic() - trainer.seconds
+    seen: list[dict[str, float]] = []
+    with Progress(*columns, TextColumn('{task.fields[text]}')) as progress:
+        bar = progress.add_task('train', total=config.steps, completed=trainer.steps_done, text='')
+        while trainer.steps_done < config.steps:
+            seen.append(trainer.step())
+            trainer.seconds = time.monotonic() - started
+            progress.update(bar, completed=trainer.steps_done)
+            if trainer.steps_done % REPORT_STEPS and trainer.steps_done < config.steps:
+                continue
+            means = {name: float(np.mean([s[name] for s in seen])) for name in seen[0]}
+            seen.clear()
+            row = {**means, **trainer.validate()}
+            log.add({'step': trainer.steps_done, **row})
+            trainer.save(unfinished)
+            progress.update(bar, text=' '.join(f'{k} {v:.3f}' for k, v in row.items()))
 
 
 def summary(output: Path) -> str:

@@ -1,5 +1,8 @@
 """Recording is resumable and refuses held-out seeds; training learns; figures are right."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -19,7 +22,7 @@ from vla_ros.training.episodes import read_frames, read_info, shard_path
 from vla_ros.training.evaluate import wilson_95
 from vla_ros.training.objective import losses, place_weights, run_model
 from vla_ros.training.sentences import SentenceSampler
-from vla_ros.training.train import set_statistics, train
+from vla_ros.training.train import UNFINISHED, set_statistics, train
 
 SMALL = CollectConfig(episodes=2, episode_steps=8, workers=1)
 
@@ -101,6 +104,34 @@ def test_training_writes_a_checkpoint_that_serves(recorded, tmp_path):
     train(recorded, tmp_path, TrainConfig(steps=2, batch_images=2, device='cpu'), command='test')
     assert load_policy(str(tmp_path), load_arm('sim'), 'cpu').cameras == ('front',)
     assert (tmp_path / 'log.csv').read_text().count('\n') == 2
+
+
+def test_training_killed_and_resumed_ends_with_the_same_weights(recorded, tmp_path):
+    whole, broken = tmp_path / 'whole', tmp_path / 'broken'
+    words = [sys.executable, '-m', 'vla_ros.cli', 'train', '--data', str(recorded)]
+    words += ['--steps', '60', '--batch-images', '1', '--threads', '1', '--device', 'cpu']
+    subprocess.run([*words, '--output', str(whole)], check=True, capture_output=True)
+    first = subprocess.Popen([*words, '--output', str(broken)], stdout=subprocess.DEVNULL)
+    while not (broken / UNFINISHED).is_file():
+        assert first.poll() is None, 'the training ended before it was killed'
+    first.kill()
+    first.wait()
+    again = subprocess.run([*words, '--output', str(broken)], check=True, capture_output=True)
+    assert b'going on after step 50' in again.stdout
+    for name in ('model.safetensors', 'log.csv'):
+        assert (whole / name).read_bytes() == (broken / name).read_bytes(), name
+    assert not (broken / UNFINISHED).exists()
+
+
+def test_another_training_is_not_resumed(recorded, tmp_path):
+    config = TrainConfig(steps=2, batch_images=1, device='cpu')
+    (tmp_path / UNFINISHED).write_bytes(b'no state')
+    with pytest.raises(ConfigError, match='delete it'):
+        train(recorded, tmp_path, config)
+    torch.save({'settings': {'seed': 5}}, tmp_path / UNFINISHED)
+    with pytest.raises(ConfigError, match=r'seed 5 there, 0 here.*--restart'):
+        train(recorded, tmp_path, config)
+    train(recorded, tmp_path, config, restart=True)
 
 
 def test_held_out_phrasings_never_reach_training():
