@@ -64,6 +64,7 @@ class PolicyNode(ManagedNode):
         self._instruction = ''
         self._frames = Frames(())
         self._joints = JointStates(self._arm.joints)
+        self._heard_ns = 0
         self._forget_history()
         self._chunks = self.create_lifecycle_publisher(
             JointTrajectory, qos.CHUNK_TOPIC, qos.COMMAND
@@ -150,6 +151,10 @@ class PolicyNode(ManagedNode):
         self._instruction = instruction
 
     def _on_joint_state(self, message: JointState) -> None:
+        now_ns = self._now_ns()
+        if now_ns < self._heard_ns:  # simulated time was reset: old stamps mean nothing
+            self._joints.forget_stamps()
+        self._heard_ns = now_ns
         problem = self._joints.update(
             list(message.name),
             message.position,
