@@ -22,6 +22,7 @@ COMMANDS = {
     'eval': 'measure how often a policy reaches what a sentence names',
     'bench latency': 'measure from camera to command, through real DDS',
     'bench guard': "measure the guard's tick",
+    'bench faults': 'break things at full speed and measure how the arm is stopped',
 }
 EXAMPLES = (
     'vla-ros demo',

@@ -53,12 +53,14 @@ class NodeSpec:
         lifecycle: it is a lifecycle node.
         parameter_files: read first.
         parameters: win over the files.
+        module: what NodeProcesses runs; empty means the module of that name in vla_ros.ros.
     """
 
     name: str
     lifecycle: bool
     parameter_files: tuple[Path, ...] = ()
     parameters: Mapping[str, bool | int | float | str] = field(default_factory=dict)
+    module: str = ''
 
 
 def node_specs(arguments: Mapping[str, str]) -> list[NodeSpec]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 import signal
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from vla_ros.errors import VlaRosError
-from vla_ros.ros.bringup import node_specs
+from vla_ros.ros.bringup import NodeSpec, node_specs
 from vla_ros.ros.processes import NodeProcesses
 
 
@@ -33,12 +33,21 @@ def local_graph(arguments: Mapping[str, str]) -> Iterator[LocalGraph]:
     Raises:
         ConfigError: an unknown argument, or a value that cannot be used.
     """
+    with local_processes(node_specs(arguments)) as graph:
+        yield graph
+
+
+@contextmanager
+def local_processes(
+    specs: Sequence[NodeSpec], on_line: Callable[[str, str], None] = lambda name, line: None
+) -> Iterator[LocalGraph]:
+    """Start these nodes on a free domain, and end them on leaving; see NodeProcesses."""
     domain_id = free_domain_id()
     extra = {'ROS_DOMAIN_ID': str(domain_id)}
     # SIGTERM must not leave the processes behind: they are in sessions of their own.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with NodeProcesses(node_specs(arguments), extra_environment=extra) as processes:
+        with NodeProcesses(specs, on_line, extra_environment=extra) as processes:
             yield LocalGraph(domain_id, processes)
     finally:
         signal.signal(signal.SIGTERM, before)

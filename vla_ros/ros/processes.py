@@ -38,17 +38,17 @@ class NodeProcesses:
         on_line: Callable[[str, str], None] = lambda name, line: None,
         extra_environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._specs = specs
+        self._specs = {spec.name: spec for spec in specs}
         self._on_line = on_line
         self._environment = {**os.environ, **environment(), **(extra_environment or {})}
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._tails: dict[str, list[str]] = {}
-        self._readers: list[threading.Thread] = []
+        self._readers: dict[str, threading.Thread] = {}
         self._folder = tempfile.TemporaryDirectory(prefix='vla_ros_')
 
     def __enter__(self) -> NodeProcesses:
         """Start every node."""
-        for spec in self._specs:
+        for spec in self._specs.values():
             self._start(spec)
         return self
 
@@ -66,8 +66,9 @@ class NodeProcesses:
         parameters = {spec.name: {'ros__parameters': dict(spec.parameters)}}
         files[-1].write_text(yaml.safe_dump(parameters), encoding='utf-8')
         arguments = [word for file in files for word in ('--params-file', str(file))]
+        module = spec.module or f'vla_ros.ros.{spec.name}'
         process = subprocess.Popen(
-            [sys.executable, '-m', f'vla_ros.ros.{spec.name}', '--ros-args', *arguments],
+            [sys.executable, '-m', module, '--ros-args', *arguments],
             env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -80,7 +81,7 @@ class NodeProcesses:
         self._tails[spec.name] = []
         reader = threading.Thread(target=self._read, args=(spec.name, process), daemon=True)
         reader.start()
-        self._readers.append(reader)
+        self._readers[spec.name] = reader
 
     def _read(self, name: str, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
@@ -99,7 +100,7 @@ class NodeProcesses:
         name = self.ended()
         if name is None:
             return
-        self._readers[list(self._processes).index(name)].join(timeout=1.0)
+        self._readers[name].join(timeout=1.0)
         last_words = '\n'.join(self._tails[name])
         code = self._processes[name].returncode
         raise VlaRosError(f'{name} ended with exit code {code}:\n{last_words}'.rstrip(':\n'))
@@ -107,6 +108,22 @@ class NodeProcesses:
     def pid(self, name: str) -> int:
         """Return the process id of a node."""
         return self._processes[name].pid
+
+    def send_signal(self, name: str, number: int) -> None:
+        """Send a signal to a node."""
+        self._processes[name].send_signal(number)
+
+    def exit_code(self, name: str) -> int | None:
+        """Return the exit code of a node, None while it runs."""
+        return self._processes[name].poll()
+
+    def restart(self, name: str) -> None:
+        """Start a node again, after killing what is left of it."""
+        process = self._processes[name]
+        process.kill()
+        process.wait()
+        self._readers[name].join(timeout=1.0)
+        self._start(self._specs[name])
 
     def stop(self) -> None:
         """Ask every node to end, the robot after the others; kill what does not in time."""
@@ -123,6 +140,6 @@ class NodeProcesses:
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
-        for reader in self._readers:
+        for reader in self._readers.values():
             reader.join(timeout=1.0)
         self._folder.cleanup()

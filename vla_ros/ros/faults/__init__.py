@@ -1,0 +1,1 @@
+"""Faults between real processes, measured at the command input of the simulated arm."""

@@ -1,0 +1,126 @@
+"""Inject every fault many times and say how the guard reacted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from vla_ros.errors import VlaRosError
+from vla_ros.ros.faults.catalogue import Fault
+from vla_ros.ros.faults.rig import Rig, Setup, rig
+from vla_ros.ros.faults.verdict import Verdict, beyond_limits, even_ticks
+
+PERIOD_ROW = 'control period while inference fails'
+PERIOD_SHARE = 1.2
+_STARTS = 2
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of one fault.
+
+    Attributes:
+        fault: its name.
+        repeats: how often it was injected.
+        passed: how often the reaction was right.
+        worst_reaction_s: of all repeats; infinite if there was none.
+        limit_s: what it had to stay within.
+        problem: what was wrong the first time, empty if nothing was.
+    """
+
+    fault: str
+    repeats: int
+    passed: int
+    worst_reaction_s: float
+    limit_s: float
+    problem: str = ''
+
+    @property
+    def failed(self) -> bool:
+        """Whether any repeat went wrong."""
+        return self.passed < self.repeats
+
+
+@dataclass
+class _Periods:
+    """Control periods that were seen while inference failed."""
+
+    limit_s: float = 0.0
+    intervals_s: list[float] = field(default_factory=list)
+
+
+def run(
+    faults: Sequence[Fault],
+    repeats_of: Callable[[Fault], int],
+    on_repeat: Callable[[Fault, Verdict], None] = lambda fault, verdict: None,
+) -> Iterator[Row]:
+    """Inject each fault as often as `repeats_of` says; yield one row per fault.
+
+    Faults of one setup share one running graph. Where a fault leaves a graph that cannot be
+    brought back to speed, its remaining repeats count as failed and the next fault gets a new one.
+    """
+    periods = _Periods()
+    for setup, group in groupby(faults, key=lambda fault: fault.setup):
+        waiting = list(group)
+        while waiting:
+            yield from _run_on_one_graph(setup, waiting, repeats_of, on_repeat, periods)
+    if periods.intervals_s:
+        yield _row(PERIOD_ROW, periods.limit_s, [even_ticks(**vars(periods))], 1)
+
+
+def _run_on_one_graph(
+    setup: Setup,
+    waiting: list[Fault],
+    repeats_of: Callable[[Fault], int],
+    on_repeat: Callable[[Fault, Verdict], None],
+    periods: _Periods,
+) -> Iterator[Row]:
+    """Take faults off `waiting` until it is empty or the graph is beyond repair."""
+    with rig(setup) as running:
+        while waiting:
+            fault = waiting.pop(0)
+            verdicts: list[Verdict] = []
+            broken = ''
+            for _ in range(repeats_of(fault)):
+                try:
+                    verdict = _inject(running, fault, periods)
+                except VlaRosError as error:
+                    verdict, broken = Verdict(math.inf, str(error)), str(error)
+                verdicts.append(verdict)
+                on_repeat(fault, verdict)
+                if broken:
+                    break
+            yield _row(fault.name, fault.limit_s, verdicts, repeats_of(fault))
+            if broken:
+                return
+
+
+def _inject(running: Rig, fault: Fault, periods: _Periods) -> Verdict:
+    """Inject a fault once and repair it; return how the guard reacted."""
+    running.full_speed(fault.room_s)
+    fault_ns = fault.inject(running)
+    verdict = fault.judge(running, fault, fault_ns)
+    arm = running.arm
+    if not verdict.problem:
+        limits = arm.velocity_max_rad_s, arm.acceleration_max_rad_s2, running.period_s
+        verdict = Verdict(verdict.reaction_s, beyond_limits(running.commands, *limits))
+    if fault.inference:
+        periods.limit_s = PERIOD_SHARE * running.period_s
+        periods.intervals_s += running.commands.intervals_s(fault_ns)
+    running.commands.clear()
+    running.motion.clear()
+    fault.undo(running)
+    return verdict
+
+
+def _row(name: str, limit_s: float, verdicts: Sequence[Verdict], repeats: int) -> Row:
+    return Row(
+        fault=name,
+        repeats=repeats,
+        passed=sum(not verdict.problem for verdict in verdicts),
+        worst_reaction_s=max(verdict.reaction_s for verdict in verdicts),
+        limit_s=limit_s,
+        problem=next((verdict.problem for verdict in verdicts if verdict.problem), ''),
+    )
