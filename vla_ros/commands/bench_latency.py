@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 GOALS_MS = {
     'all but the forward pass': (10.0, None, 30.0),
-    'all but forward pass and rendering': (10.0, None, 30.0),
+    'all but forward pass and drawing': (10.0, None, 30.0),
     'tick of the guard': (0.3, None, None),
 }
 

@@ -33,10 +33,11 @@ _NEVER_LOST_NS = NANOSECONDS // 2  # a frame so close to the end may still be un
 
 @dataclass(frozen=True)
 class LatencyReport:
-    """Milliseconds as (p50, p95, p99); see the fields of `rows` for what they are.
+    """Milliseconds as (p50, p95, p99), by what they are of.
 
-    `forward_pass_ms` is the model's; `all_but_forward_ms` is camera stamp → command less its
-    median; `all_but_rendering_ms` is that less the time that the simulated camera needs to draw.
+    A frame is stamped before it is drawn, and published after. 'all but the forward pass' is
+    camera → command less the median forward pass; the row after it leaves out the drawing of
+    each frame, too, which a real camera does not do.
     """
 
     rows_ms: Mapping[str, tuple[float, ...]]
@@ -54,7 +55,7 @@ class _Log:
     """Times in nanoseconds on the system's clock, as DDS stamps them."""
 
     infos: list[int] = field(default_factory=list)
-    images: dict[int, int] = field(default_factory=dict)
+    images: dict[int, tuple[int, int]] = field(default_factory=dict)
     chunks: list[tuple[int, int, int]] = field(default_factory=list)
     commands: list[tuple[int, int]] = field(default_factory=list)
 
@@ -70,7 +71,8 @@ class _Log:
 
     def _on_image(self, message: Any, info: Mapping[str, Any]) -> None:  # noqa: ANN401 - raw bytes
         sec, nanosec = struct.unpack_from('<iI', message, _CDR_HEADER)
-        self.images[sec * NANOSECONDS + nanosec] = int(info['received_timestamp'])
+        times = int(info['source_timestamp']), int(info['received_timestamp'])
+        self.images[sec * NANOSECONDS + nanosec] = times
 
     def _on_info(self, message: CameraInfo) -> None:
         self.infos.append(stamp_to_ns(message.header.stamp))
@@ -122,19 +124,21 @@ def _report(log: _Log, client: RosRollout, since_ns: int, size: tuple[int, int])
         raise VlaRosError(
             f'no chunk came: {status[qos.POLICY_NODE].message}; {status[qos.GUARD_NODE].message}'
         )
-    total_ms = _to_command_ms(log, chunks)
+    to_command = _to_command_ms(log, chunks)
+    total_ms = np.array(list(to_command.values()))
     forward = _said(client, qos.POLICY_NODE, 'inference')
-    rendering_ms = float(client.session.value(qos.SIM_NODE, 'render_ms', 'nan'))
+    drawing = {
+        stamp: (log.images[stamp][0] - stamp) / 1e6 for stamp in sent if stamp in log.images
+    }
+    undrawn_ms = [ms - drawing[stamp] for stamp, ms in to_command.items() if stamp in drawing]
     rows = {
-        'camera → frame received': _percentiles(
-            [(log.images[s] - s) / 1e6 for s in sent if s in log.images]
-        ),
+        'camera → frame drawn by the simulator': _percentiles(list(drawing.values())),
         'camera → inference start': _said(client, qos.POLICY_NODE, 'stamp_to_inference'),
         'forward pass of the model': forward,
         'camera → chunk': _percentiles([(sent_ns - stamp) / 1e6 for stamp, sent_ns, _ in chunks]),
         'camera → command': _percentiles(total_ms),
         'all but the forward pass': _percentiles(total_ms - forward[0]),
-        'all but forward pass and rendering': _percentiles(total_ms - forward[0] - rendering_ms),
+        'all but forward pass and drawing': _percentiles(np.array(undrawn_ms) - forward[0]),
         'tick of the guard': _said(client, qos.GUARD_NODE, 'tick'),
     }
     return LatencyReport(
@@ -149,15 +153,15 @@ def _report(log: _Log, client: RosRollout, since_ns: int, size: tuple[int, int])
     )
 
 
-def _to_command_ms(log: _Log, chunks: list[tuple[int, int, int]]) -> Any:  # noqa: ANN401
-    """Return, per chunk, camera stamp → first command that was sent after the chunk arrived."""
+def _to_command_ms(log: _Log, chunks: list[tuple[int, int, int]]) -> dict[int, float]:
+    """Return, by stamp, camera → first command that was sent after the chunk had arrived."""
     sources = [source for source, _ in log.commands]
-    total = []
+    total = {}
     for stamp_ns, _, arrived_ns in chunks:
         index = bisect.bisect_right(sources, arrived_ns)
         if index < len(sources):
-            total.append((log.commands[index][1] - stamp_ns) / 1e6)
-    return np.array(total)
+            total[stamp_ns] = (log.commands[index][1] - stamp_ns) / 1e6
+    return total
 
 
 def _percentiles(values_ms: Any) -> tuple[float, ...]:  # noqa: ANN401  a list or an array
