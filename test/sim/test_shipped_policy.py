@@ -32,6 +32,10 @@ def policy():
     return load_policy('vla-reach', ARM, 'cpu')
 
 
+def test_it_says_where_it_runs(policy):
+    assert policy.device == 'cpu'
+
+
 def test_twenty_unseen_scenes_with_held_out_phrasings():
     episodes = plan_episodes(20, 7, shipped_phrasings().held_out)
     found = report(list(run_episodes(episodes, 'vla-reach', device='cpu')), policy='vla-reach',

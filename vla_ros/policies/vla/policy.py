@@ -29,6 +29,7 @@ class VlaPolicy:
         self._config = model.config
         self._model = model.to(device).eval()
         self._embodiment = embodiment
+        self.device = str(device)
         self._device = device
         self._tokenize = build_tokenizer(model.config)
         self._instruction: str | None = None
