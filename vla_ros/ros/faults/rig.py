@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from vla_ros.core.limiter import BRAKING_SHARE
 from vla_ros.errors import VlaRosError
 from vla_ros.ros import qos
 from vla_ros.ros.bringup import NodeSpec, node_specs
-from vla_ros.ros.faults import faulty_sim, swing
+from vla_ros.ros.faults import faulty_sim, partition, swing
 from vla_ros.ros.faults.verdict import Record
 from vla_ros.ros.local_graph import LocalGraph, local_processes
 from vla_ros.ros.session import Session
@@ -48,6 +48,7 @@ class Setup:
 
     output: str = 'velocity'
     sim_time: bool = False
+    partition: bool = False
 
 
 class Rig:
@@ -69,6 +70,7 @@ class Rig:
         self._graph = graph
         self.rival: Any = None
         self.slow_times = 0
+        self.undisturbed_s = 0.0
         self._away_rad = 0.0
         node, arm = self.session.node, self.arm
         self._faults = node.create_publisher(String, faulty_sim.FAULT_TOPIC, qos.INSTRUCTION)
@@ -207,20 +209,28 @@ def _specs(setup: Setup) -> list[NodeSpec]:
         if setup.sim_time:
             key = 'publish_clock' if spec.name == qos.SIM_NODE else 'use_sim_time'
             parameters[key] = True
-        module = _MODULES[spec.name].__name__ if spec.name in _MODULES else ''
-        specs.append(replace(spec, parameters=parameters, module=module))
+        module = _MODULES.get(spec.name)
+        if setup.partition and spec.name == qos.POLICY_NODE:
+            module = partition
+        name = module.__name__ if module else ''
+        specs.append(replace(spec, parameters=parameters, module=name))
     return specs
 
 
 @contextmanager
 def rig(setup: Setup) -> Iterator[Rig]:
-    """Start a graph on a domain of its own, and end it on leaving."""
+    """Start a graph on a domain of its own, and end it on leaving.
+
+    Raises:
+        NotPossibleError: this machine cannot have such a graph.
+    """
     lines: dict[str, list[str]] = {}
 
     def on_line(name: str, line: str) -> None:
         lines.setdefault(name, []).append(line)
 
-    with local_processes(_specs(setup), on_line) as graph:
+    network = partition.namespace() if setup.partition else nullcontext()
+    with network, local_processes(_specs(setup), on_line) as graph:
         running = Rig(graph, lines, setup)
         try:
             yield running

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from vla_ros.errors import VlaRosError
 from vla_ros.ros.faults.catalogue import Fault
+from vla_ros.ros.faults.partition import NotPossibleError
 from vla_ros.ros.faults.rig import Rig, Setup, rig
 from vla_ros.ros.faults.verdict import Verdict, beyond_limits, even_ticks
 
@@ -65,7 +66,11 @@ def run(
     for setup, group in groupby(faults, key=lambda fault: fault.setup):
         waiting = list(group)
         while waiting:
-            yield from _run_on_one_graph(setup, waiting, repeats_of, on_repeat, periods)
+            try:
+                yield from _run_on_one_graph(setup, waiting, repeats_of, on_repeat, periods)
+            except NotPossibleError as error:
+                yield from (Row(f.name, 0, 0, math.inf, f.limit_s, str(error)) for f in waiting)
+                break
     if periods.intervals_s:
         yield _row(PERIOD_ROW, periods.limit_s, [even_ticks(**vars(periods))], 1)
 
@@ -105,7 +110,7 @@ def _inject(running: Rig, fault: Fault, periods: _Periods) -> Verdict:
     arm = running.arm
     if not verdict.problem:
         limits = arm.velocity_max_rad_s, arm.acceleration_max_rad_s2, running.period_s
-        verdict = Verdict(verdict.reaction_s, beyond_limits(running.commands, *limits))
+        verdict = replace(verdict, problem=beyond_limits(running.commands, *limits))
     if fault.inference:
         periods.limit_s = PERIOD_SHARE * running.period_s
         periods.intervals_s += running.commands.intervals_s(fault_ns)
@@ -121,6 +126,6 @@ def _row(name: str, limit_s: float, verdicts: Sequence[Verdict], repeats: int) -
         repeats=repeats,
         passed=sum(not verdict.problem for verdict in verdicts),
         worst_reaction_s=max(verdict.reaction_s for verdict in verdicts),
-        limit_s=limit_s,
+        limit_s=max([limit_s, *(verdict.limit_s for verdict in verdicts)]),
         problem=next((verdict.problem for verdict in verdicts if verdict.problem), ''),
     )

@@ -59,10 +59,14 @@ class Record:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How long the reaction took, and what is wrong with it; nothing when the text is empty."""
+    """How long the reaction took, and what is wrong with it; nothing when the text is empty.
+
+    `limit_s` is what it was held against, where that is not known before.
+    """
 
     reaction_s: float
     problem: str = ''
+    limit_s: float = 0.0
 
 
 def braked(
@@ -160,4 +164,4 @@ def even_ticks(intervals_s: list[float], limit_s: float) -> Verdict:
     if not intervals_s:
         return Verdict(np.inf, 'no commands')
     p99_s = float(np.percentile(intervals_s, 99))
-    return Verdict(p99_s, '' if p99_s <= limit_s else f'p99 {1e3 * p99_s:.1f} ms')
+    return Verdict(p99_s, '' if p99_s <= limit_s else f'p99 {1e3 * p99_s:.1f} ms', limit_s)
