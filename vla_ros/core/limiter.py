@@ -8,7 +8,8 @@ acceleration limit and tau = 1.5 T (the next tick may be late) + age of the stat
 
 is the largest velocity from which braking with a' after a delay of tau still ends before the
 limit. Requests beyond a bound are scaled as a whole vector, so that their direction is kept; the
-result changes by no more than the acceleration limit allows.
+result changes by no more than the acceleration limit allows. With a joint beyond its position
+limit the arm only crawls, that joint only inwards.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ HISTORY_S = 0.3  # commands that are remembered for the prediction of the positi
 LATEST_PERIODS = 1.5  # when the next tick comes at the latest, in periods
 SHORTEST_S = 1e-6  # two ticks are never reckoned closer than this
 LONGEST_PERIODS = 2.0  # what a late tick may catch up on, in periods
+CRAWL_RAD_S = 0.02  # while a joint is beyond its limit
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ class Limiter:
         self._lag_s = arm.actuator_lag_s
         self._envelope = arm.velocity_envelope
         self._velocity_max = arm.velocity_max_rad_s
+        self.velocity_scale = 1.0
+        """Share of the velocity limits that may be used; may change at any time."""
+        self._position_min, self._position_max = arm.position_min_rad, arm.position_max_rad
         self._acceleration = arm.acceleration_max_rad_s2
         self._braking = BRAKING_SHARE * arm.acceleration_max_rad_s2
         self._low = arm.position_min_rad + arm.margin_rad
@@ -94,7 +99,8 @@ class Limiter:
         if not np.isfinite(request).all():
             request = np.zeros(ARM_JOINTS)
         on_its_way_s = state_age_s + self._lag_s
-        low, high = self._bounds(self._predict(position, on_its_way_s), state_age_s)
+        usable = self._usable(position)
+        low, high = self._bounds(self._predict(position, on_its_way_s), state_age_s, usable)
         target, ratio = np.minimum(np.maximum(request, low), high), 1.0
         if (target != request).any():
             ratio = _scale(request, low, high)
@@ -142,16 +148,23 @@ class Limiter:
             back_s += duration_s
         return predicted
 
+    def _usable(self, position: FloatArray) -> FloatArray:
+        """Return the velocities (7,) that may be used at a measured position."""
+        usable = self.velocity_scale * self._velocity_max
+        if ((position < self._position_min) | (position > self._position_max)).any():
+            return np.minimum(usable, CRAWL_RAD_S)
+        return usable
+
     def _bounds(
-        self, position: FloatArray, age_s: float | FloatArray
+        self, position: FloatArray, age_s: float | FloatArray, usable: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """Return the lowest and the highest velocity that is safe at a position."""
         delayed = self._braking * (self._delay_s + age_s)
         squared, twice = delayed * delayed, 2.0 * self._braking
         high = np.sqrt(squared + twice * np.maximum(self._high - position, 0.0)) - delayed
         low = delayed - np.sqrt(squared + twice * np.maximum(position - self._low, 0.0))
-        high = np.minimum(high, self._velocity_max)
-        low = np.maximum(low, -self._velocity_max)
+        high = np.minimum(high, usable)
+        low = np.maximum(low, -usable)
         if (e := self._envelope) is not None:
             upper = np.sqrt(np.maximum(e.k * (e.q_upper_rad - position), 0.0)) - e.c
             lower = e.c - np.sqrt(np.maximum(e.k * (position - e.q_lower_rad), 0.0))

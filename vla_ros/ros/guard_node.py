@@ -10,22 +10,24 @@ from typing import Any
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
-from std_msgs.msg import String
+from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from vla_ros.core.embodiment import OUTPUT_MODES, load_arm
 from vla_ros.core.guard import Guard, GuardOutput, State
 from vla_ros.core.guard_config import GuardConfig
-from vla_ros.errors import ObservationError, choose
+from vla_ros.core.incidents import Incidents
+from vla_ros.errors import ConfigError, ObservationError, choose
 from vla_ros.ros import diagnostics, qos
 from vla_ros.ros.command_output import RESTING_MESSAGES, make_output
 from vla_ros.ros.conversion import chunk_from_message, stamp_to_ns
 from vla_ros.ros.lifecycle import ManagedNode
 from vla_ros.ros.node_main import run_node
-from vla_ros.ros.parameters import read_parameters, refuse_unknown_parameters
+from vla_ros.ros.parameters import read_parameters, refuse_unknown_parameters, with_changes
 
 _LEVELS = {
     State.INACTIVE: diagnostics.WARN,
@@ -34,6 +36,11 @@ _LEVELS = {
     State.HOLD: diagnostics.WARN,
     State.STOP: diagnostics.ERROR,
 }
+LATCHING = (
+    "output 'velocity': the controller repeats the last command for ever. Use one that stops by "
+    "itself when commands end (a command time-out of 0.1 s or less), or output 'trajectory'"
+)
+_TICKS = 1000  # of which the percentiles on /diagnostics are
 
 
 @dataclass(frozen=True)
@@ -44,11 +51,13 @@ class GuardNodeConfig:
         arm: name in config/arms or YAML file.
         output: velocity or trajectory; empty takes the arm's own.
         autostart: configure and activate without being told to.
+        estop_topic: std_msgs/Bool of an emergency stop button, true while pressed; empty for none.
     """
 
     arm: str = 'sim'
     output: str = ''
     autostart: bool = False
+    estop_topic: str = ''
 
     def __post_init__(self) -> None:
         """Refuse an output mode that does not exist."""
@@ -67,16 +76,22 @@ class GuardNode(ManagedNode):
         config = read_parameters(self, GuardNodeConfig)
         guard_config = read_parameters(self, GuardConfig)
         refuse_unknown_parameters(self, GuardNodeConfig, GuardConfig)
-        self.add_on_set_parameters_callback(_refuse_changes)
+        self._estop_topic, self._pressed = config.estop_topic, False
+        self._check_estop(guard_config)
+        self.add_on_set_parameters_callback(self._on_parameters)
         self._arm = arm = load_arm(config.arm)
         self._mode = config.output or arm.output
         self._guard = Guard(arm, guard_config)
         self._output = make_output(self, arm, self._mode)
         self._period_s = 1.0 / arm.guard_rate_hz
-        self._tick_times = diagnostics.LatencyWindow()
+        self._tick_times = diagnostics.LatencyWindow(_TICKS)
+        self._periods = diagnostics.LatencyWindow(_TICKS)
+        self._incidents = Incidents()
         self._ratio = 1.0
         self._last = self._guard.tick(self._now_ns(), time.monotonic_ns())
         self._make_bridge()
+        if self._mode == 'velocity':
+            self.get_logger().warning(LATCHING)
         if config.autostart:
             self.start_by_itself()
 
@@ -88,6 +103,17 @@ class GuardNode(ManagedNode):
         self.create_subscription(
             String, qos.INSTRUCTION_TOPIC, self._on_instruction, qos.INSTRUCTION
         )
+        if self._estop_topic:
+            self._instructions = self.create_publisher(
+                String, qos.INSTRUCTION_TOPIC, qos.INSTRUCTION
+            )
+            self.create_subscription(
+                Bool,
+                self._estop_topic,
+                self._on_estop,
+                qos.INSTRUCTION,
+                event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_deaf),
+            )
         self.create_service(Trigger, qos.STOP_SERVICE, self._on_stop)
         self.create_service(Trigger, qos.REARM_SERVICE, self._on_rearm)
         self._status = self.create_publisher(
@@ -121,23 +147,27 @@ class GuardNode(ManagedNode):
             self._tick()
             self._tick_times.add_ns(time.perf_counter_ns() - start_ns)
         else:
-            self._last = self._guard.tick(self._now_ns(), time.monotonic_ns())
+            mono_ns = time.monotonic_ns()
+            self._note(self._guard.tick(self._now_ns(), mono_ns), mono_ns)
 
     def _tick(self) -> GuardOutput:
         mono_ns = time.monotonic_ns()
+        self._guard.on_controller(self._output.listeners() > 0)
         output = self._guard.tick(self._now_ns(), mono_ns)
         self._output.send(output, self._guard.positions(mono_ns))
-        if (output.state, output.reason) != (self._last.state, self._last.reason):
-            self._report(output)
-        self._last = output
+        self._note(output, mono_ns)
         self._ratio = min(self._ratio, output.ratio)
+        self._periods.add_ns(round(output.elapsed_s * 1e9))
         return output
 
-    def _report(self, output: GuardOutput) -> None:
-        if output.state is State.STOP:
+    def _note(self, output: GuardOutput, mono_ns: int) -> None:
+        self._last = output
+        if not self._incidents.note(output, mono_ns):
+            return
+        if output.state is State.HOLD:
+            self.get_logger().warning(f'HOLD: {output.reason}')
+        else:
             self.get_logger().error(f'STOP: {output.reason}; re-arm with {qos.REARM_SERVICE}')
-        elif output.state is State.HOLD:
-            self.get_logger().warning(f'HOLD: {output.reason}', throttle_duration_sec=1.0)
 
     def _on_joint_state(self, message: JointState) -> None:
         self._guard.on_joint_state(
@@ -157,6 +187,19 @@ class GuardNode(ManagedNode):
 
     def _on_instruction(self, message: String) -> None:
         self._guard.on_instruction(message.data)
+
+    def _on_estop(self, message: Bool) -> None:
+        """Stop; the empty instruction resets the policy, which then waits for a new one."""
+        if message.data and not self._pressed:
+            self._instructions.publish(String())
+        self._pressed = message.data
+        self._guard.on_estop(message.data, time.monotonic_ns())
+
+    def _on_deaf(self, event: object) -> None:
+        del event
+        self._guard.stop(
+            f'the publisher on {self._estop_topic} cannot be heard; it must be reliable'
+        )
 
     def _on_stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         del request
@@ -184,10 +227,8 @@ class GuardNode(ManagedNode):
 
     def _on_status_timer(self) -> None:
         """Look at who else is on the command topic, then say how things are."""
-        if self.active:
-            self._guard.on_controller(self._output.listeners() > 0)
-            if rival := self._rival():
-                self._guard.stop(rival)
+        if self.active and (rival := self._rival()):
+            self._guard.stop(rival)
         now = self.get_clock().now()
         age_s = self._guard.chunk_age_s(now.nanoseconds)
         state = self._last.state
@@ -195,10 +236,15 @@ class GuardNode(ManagedNode):
         values = {
             'state': state.value,
             'reason': reason,
+            'last_reason': self._incidents.last_reason,
+            'holds': self._incidents.holds,
+            'stops': self._incidents.stops,
             'limit_ratio': f'{self._ratio:.3f}',
             'chunk_age_ms': '' if age_s is None else f'{1000 * age_s:.1f}',
             **self._tick_times.percentiles('tick'),
+            **self._periods.percentiles('period'),
             'output': self._mode,
+            'warning': LATCHING if self._mode == 'velocity' else '',
             'arm': self._arm.name,
         }
         self._ratio = 1.0
@@ -208,15 +254,25 @@ class GuardNode(ManagedNode):
         )
         self._status.publish(message)
 
+    def _on_parameters(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
+        """Check all of them, then take all or none: limits only tighten while active."""
+        try:
+            wanted = with_changes(self._guard.config, parameters)
+            self._check_estop(wanted)
+            self._guard.adopt(wanted)
+        except ConfigError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    def _check_estop(self, config: GuardConfig) -> None:
+        if config.estop_required and not self._estop_topic:
+            raise ConfigError(
+                'estop_required is true, but estop_topic is empty; name the std_msgs/Bool topic '
+                'on which the button says true while it is pressed'
+            )
+
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
-
-
-def _refuse_changes(parameters: list[Parameter[Any]]) -> SetParametersResult:
-    """Limits do not change under a moving arm: only the clock may be chosen at run time."""
-    fixed = [parameter.name for parameter in parameters if parameter.name != 'use_sim_time']
-    reason = f'{", ".join(fixed)}: read at start only; restart guard_node' if fixed else ''
-    return SetParametersResult(successful=not fixed, reason=reason)
 
 
 def main() -> int:

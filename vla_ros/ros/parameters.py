@@ -5,13 +5,18 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
 from vla_ros.errors import ConfigError
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 C = TypeVar('C')
+D = TypeVar('D', bound='DataclassInstance')
 
 _OF_ROS = ('use_sim_time', 'start_type_description_service')
 _OF_ROS_PREFIX = 'qos_overrides.'
@@ -50,6 +55,21 @@ def refuse_unknown_parameters(node: Node, *configs: type) -> None:
             raise ConfigError(
                 f"{node.get_name()} has no parameter '{name}'; it has: {', '.join(sorted(known))}"
             )
+
+
+def with_changes(config: D, parameters: Sequence[Parameter[Any]]) -> D:
+    """Return a configuration with parameters that are set at run time, checked as a whole.
+
+    rclpy has compared their types with those that were declared.
+
+    Raises:
+        ConfigError: a parameter is no field, or the dataclass refuses its value.
+    """
+    changes = {p.name: p.value for p in parameters if p.name not in _OF_ROS}
+    known = {field.name for field in dataclasses.fields(config)}
+    if fixed := sorted(set(changes) - known):
+        raise ConfigError(f'{", ".join(fixed)}: read at start only; restart the node')
+    return dataclasses.replace(config, **changes)
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:  # noqa: ANN401  whatever the field holds
