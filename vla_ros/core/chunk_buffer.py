@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from vla_ros.types import ActionChunk, FloatArray
+import numpy as np
+
+from vla_ros.types import ARM_JOINTS, ActionChunk, FloatArray
 
 BLEND_S = 0.05
 """How long what is left of the replaced chunk fades: half of it is the delay that it costs."""
+ABSURD_RAD_S = 1e3
+"""Differences beyond it are not blended: such a request is scaled to the limits as it is."""
 
 
 class ChunkBuffer:
@@ -30,13 +34,16 @@ class ChunkBuffer:
 
     def push(self, chunk: ActionChunk, now_ns: int) -> None:
         """Replace the chunk from `now_ns` on, which is a time on the node clock."""
-        before = self._at(now_ns)
-        self._chunk, self._fade = chunk, None
-        after = self._at(now_ns)
-        if before and after:
-            offset, slope = before[0] - after[0], before[1] - after[1]
-            if offset.any() or slope.any():
-                self._fade = now_ns, offset, slope
+        with np.errstate(all='ignore'):  # a chunk may hold 1e308
+            before, slope_before = self.sample(now_ns), self._slope(now_ns)
+            self._chunk, self._fade = chunk, None
+            after = self.sample(now_ns)
+            if before is None or after is None:
+                return
+            offset, slope = before - after, slope_before - self._slope(now_ns)
+            size = np.abs([offset, BLEND_S * slope]).max()
+        if 0.0 < size < ABSURD_RAD_S:
+            self._fade = now_ns, offset, slope
 
     def clear(self) -> None:
         """Drop the chunk."""
@@ -47,47 +54,48 @@ class ChunkBuffer:
 
         None without a chunk and past its end: the arm has to rest then.
         """
-        sampled = self._at(now_ns)
-        return sampled[0] if sampled else None
-
-    def sample_alone(self, now_ns: int) -> FloatArray | None:
-        """Return what the chunk itself says, without what is left of the one before."""
-        sampled = self._alone(now_ns)
-        return sampled[0] if sampled else None
-
-    def _at(self, now_ns: int) -> tuple[FloatArray, FloatArray] | None:
-        """Return velocities and their slopes."""
-        sampled = self._alone(now_ns)
-        return self._faded(now_ns, *sampled) if sampled and self._fade else sampled
-
-    def _alone(self, now_ns: int) -> tuple[FloatArray, FloatArray] | None:
-        chunk = self._chunk
-        if chunk is None:
-            return None
-        rows = chunk.velocities_rad_s
-        # A stamp may be a little ahead, from another machine's clock: begin with the first step.
-        place = max(0, now_ns - chunk.stamp_ns) * 1e-9 / chunk.step_s
-        step = int(place)
-        if step >= len(rows):
-            return None
-        velocity, slope = rows[step], 0.0 * rows[step]
-        if step < len(rows) - 1:
-            share, following = place - step, rows[step + 1]
-            slope = (following - velocity) / chunk.step_s
-            velocity = (1.0 - share) * velocity + share * following
-        return velocity, slope
-
-    def _faded(
-        self, now_ns: int, velocity: FloatArray, slope: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Add what is left of the chunk before: a cubic from its offset and slope to zero."""
-        assert self._fade
-        since_ns, offset, offset_slope = self._fade
+        velocity = self.sample_alone(now_ns)
+        if velocity is None or self._fade is None:
+            return velocity
+        since_ns, offset, slope = self._fade
         s = (now_ns - since_ns) * 1e-9 / BLEND_S
         if not 0.0 <= s < 1.0:  # over, or the clock was set back
             self._fade = None
-            return velocity, slope
-        rest, run = 1.0 - s, BLEND_S * offset_slope
-        velocity = velocity + rest * rest * ((1.0 + 2.0 * s) * offset + s * run)
-        slope = slope + rest * ((1.0 - 3.0 * s) * run - 6.0 * s * offset) / BLEND_S
-        return velocity, slope
+            return velocity
+        return velocity + (1.0 - s) ** 2 * ((1.0 + 2.0 * s) * offset + s * BLEND_S * slope)
+
+    def sample_alone(self, now_ns: int) -> FloatArray | None:
+        """Return what the chunk itself says, without what is left of the one before."""
+        if self._chunk is None:
+            return None
+        rows = self._chunk.velocities_rad_s
+        step, share = self._place(now_ns)
+        if step >= len(rows) - 1:
+            return rows[step] if step < len(rows) else None
+        return (1.0 - share) * rows[step] + share * rows[step + 1]
+
+    def _place(self, now_ns: int) -> tuple[int, float]:
+        """Return the step of the chunk that a time is in, and how much of it has passed.
+
+        A stamp may be a little ahead, from another machine's clock: begin with the first step.
+        """
+        assert self._chunk
+        place = max(0, now_ns - self._chunk.stamp_ns) * 1e-9 / self._chunk.step_s
+        return int(place), place - int(place)
+
+    def _slope(self, now_ns: int) -> FloatArray:
+        """Return how fast `sample` changes, in rad/s²."""
+        slope = np.zeros(ARM_JOINTS)
+        if self._chunk is None:
+            return slope
+        rows = self._chunk.velocities_rad_s
+        step, _ = self._place(now_ns)
+        if step < len(rows) - 1:
+            slope = (rows[step + 1] - rows[step]) / self._chunk.step_s
+        if self._fade:
+            since_ns, offset, fading = self._fade
+            s = (now_ns - since_ns) * 1e-9 / BLEND_S
+            if 0.0 <= s < 1.0:
+                bend = (1.0 - 3.0 * s) * fading - 6.0 * s * offset / BLEND_S
+                slope = slope + (1.0 - s) * bend
+        return slope

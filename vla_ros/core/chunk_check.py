@@ -10,6 +10,8 @@ from vla_ros.core.guard_config import GuardConfig
 from vla_ros.errors import ObservationError
 from vla_ros.types import ARM_JOINTS, ActionChunk
 
+MIN_STEP_S = 1e-4
+
 
 def check_chunk(chunk: ActionChunk, config: GuardConfig) -> None:
     """Raise an ObservationError for a chunk with a wrong shape, a bad step or a bad value.
@@ -24,9 +26,9 @@ def check_chunk(chunk: ActionChunk, config: GuardConfig) -> None:
     steps = len(velocities)
     if not 0 < steps <= config.max_chunk_steps:
         raise ObservationError(f'{steps} steps; 1 to {config.max_chunk_steps} are possible')
-    if not (math.isfinite(chunk.step_s) and 0 < chunk.step_s <= config.max_step_s):
+    if not (math.isfinite(chunk.step_s) and MIN_STEP_S <= chunk.step_s <= config.max_step_s):
         raise ObservationError(
-            f'steps of {chunk.step_s} s; more than 0, at most {config.max_step_s:g} are possible'
+            f'steps of {chunk.step_s} s; {MIN_STEP_S:g} to {config.max_step_s:g} are possible'
         )
     if not np.isfinite(velocities).all():
         step, joint = np.argwhere(~np.isfinite(velocities))[0]

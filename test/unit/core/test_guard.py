@@ -135,6 +135,7 @@ BAD_CHUNKS = {
     'too many steps': {'velocities_rad_s': np.zeros((201, 7))},
     'step of zero': {'step_s': 0.0},
     'step backwards': {'step_s': -0.1},
+    'step of nothing': {'step_s': 5e-324},
     'step for ever': {'step_s': float('inf')},
     'step unknown': {'step_s': float('nan')},
 }

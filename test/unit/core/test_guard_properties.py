@@ -9,7 +9,7 @@ import pytest
 from arm_bench import Bench
 from hypothesis import given
 from hypothesis import strategies as st
-from plant import ARMS, NASTY, Plant, requests, runs, start, with_rate
+from plant import ARMS, NASTY, Plant, every_arm, requests, runs, start, with_rate
 
 from vla_ros.core.guard import State
 from vla_ros.core.joint_state import JointStates
@@ -19,9 +19,10 @@ from vla_ros.types import ActionChunk
 ABSURD = ('', ' ', 'x' * 100_000, '\x00\x1b[2J', '\ud800', 'reach the red cube', '\n' * 9, '🤖')
 
 
+@every_arm
 @given(runs())
-def test_whatever_comes_the_command_keeps_speed_and_acceleration(run) -> None:
-    arm, period_s = ARMS[run['arm']], run['period_s']
+def test_whatever_comes_the_command_keeps_speed_and_acceleration(arm, run) -> None:
+    period_s = run['period_s']
     generator = np.random.default_rng(run['seed'])
     bench = Bench(with_rate(arm, period_s)).active()
     bench.position = start(arm, generator)
@@ -46,9 +47,10 @@ def test_whatever_comes_the_command_keeps_speed_and_acceleration(run) -> None:
         before = velocity
 
 
+@every_arm
 @given(runs(), st.sampled_from(['stop', 'silence', 'NaN', 'bad chunk', 'instruction', 'jump']))
-def test_5_every_fault_brings_the_arm_to_rest_in_time(run, fault) -> None:
-    arm, period_s = ARMS[run['arm']], run['period_s']
+def test_5_every_fault_brings_the_arm_to_rest_in_time(arm, run, fault) -> None:
+    period_s = run['period_s']
     generator = np.random.default_rng(run['seed'])
     bench = Bench(with_rate(arm, period_s)).active()
     wish = generator.uniform(-1, 1, 7) * arm.velocity_max_rad_s
@@ -78,10 +80,9 @@ def test_5_every_fault_brings_the_arm_to_rest_in_time(run, fault) -> None:
     assert bench.outputs[-1].state in (State.HOLD, State.STOP)
 
 
-@given(st.data())
-def test_6_order_and_split_of_joint_states_do_not_matter(data) -> None:
-    arm = ARMS[data.draw(st.sampled_from(sorted(ARMS)))]
-    seed = data.draw(st.integers(0, 2**32 - 1))
+@every_arm
+@given(seed=st.integers(0, 2**32 - 1))
+def test_6_order_and_split_of_joint_states_do_not_matter(arm, seed) -> None:
     generator = np.random.default_rng(seed)
     whole, parts = Bench(arm), Bench(arm)
     names = [*arm.joints, 'gripper', 'base_wheel']

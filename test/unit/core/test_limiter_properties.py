@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,14 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import example, given
-from plant import ARMS, PERIODS_S, Plant, requests, runs, start
+from plant import ARMS, PERIODS_S, Plant, every_arm, requests, runs, start
 
 from vla_ros.core.embodiment import Embodiment
 from vla_ros.core.limiter import BRAKING_SHARE, Limited, Limiter
 from vla_ros.types import FloatArray
 
 STEPS = 420
-every_arm = pytest.mark.parametrize('arm', ARMS.values(), ids=ARMS)
 every_period = pytest.mark.parametrize('period_s', PERIODS_S)
 
 
@@ -31,14 +31,19 @@ class Step:
 
 
 def drive(
-    run: dict[str, Any], *, lag_s: float = 0.0, max_age_s: float = 0.0, steps: int = STEPS
+    arm: Embodiment,
+    run: dict[str, Any],
+    *,
+    lag_s: float = 0.0,
+    max_age_s: float = 0.0,
+    steps: int = STEPS,
+    wishes: FloatArray | None = None,
 ) -> Iterator[Step]:
     """Run limiter and plant against each other with periods that are up to 50 % off."""
-    arm, period_s = ARMS[run['arm']], run['period_s']
-    generator = np.random.default_rng(run['seed'])
+    period_s, generator = run['period_s'], np.random.default_rng(run['seed'])
     limiter, plant = Limiter(arm, period_s), Plant(start(arm, generator), lag_s)
     elapsed_s = period_s
-    for request in requests(arm, generator, steps):
+    for request in requests(arm, generator, steps) if wishes is None else wishes:
         age_s = generator.uniform(0, max_age_s)
         before = limiter.velocity
         limited = limiter.step(request, plant.measured(age_s), age_s, elapsed_s)
@@ -48,10 +53,10 @@ def drive(
         plant.advance(elapsed_s)
 
 
+@every_arm
 @given(runs())
-def test_1_output_is_always_within_the_limits_of_speed_and_acceleration(run) -> None:
-    arm = ARMS[run['arm']]
-    for step in drive(run):
+def test_1_output_is_always_within_the_limits_of_speed_and_acceleration(arm, run) -> None:
+    for step in drive(arm, run):
         velocity = step.limited.velocity
         assert velocity.shape == (7,)
         assert np.isfinite(velocity).all()
@@ -61,27 +66,27 @@ def test_1_output_is_always_within_the_limits_of_speed_and_acceleration(run) -> 
         assert 0.0 <= step.limited.ratio <= 1.0
 
 
+@every_arm
 @given(runs())
-def test_2_no_overshoot_on_an_arm_that_does_what_it_is_told(run) -> None:
-    arm = ARMS[run['arm']]
-    for step in drive(run):
+def test_2_no_overshoot_on_an_arm_that_does_what_it_is_told(arm, run) -> None:
+    for step in drive(arm, run):
         assert step.plant.overshoot(arm, margin=True) <= 1e-9
 
 
+@every_arm
 @given(runs())
-@example({'arm': 'sim', 'period_s': 0.005, 'seed': 3046})  # commands on their way count, too
-def test_2_overshoot_within_the_margin_with_lag_and_stale_states(run) -> None:
-    arm = ARMS[run['arm']]
+@example({'period_s': 0.005, 'seed': 3046})  # commands on their way count, too
+def test_2_overshoot_within_the_margin_with_lag_and_stale_states(arm, run) -> None:
     generator = np.random.default_rng(run['seed'])
-    for step in drive(run, lag_s=generator.uniform(0, 0.05), max_age_s=0.03):
+    for step in drive(arm, run, lag_s=generator.uniform(0, 0.05), max_age_s=0.03):
         assert step.plant.overshoot(arm, margin=False) <= 1e-9
 
 
+@every_arm
 @given(runs())
-def test_3_braking_from_any_step_ends_before_the_limit(run) -> None:
-    arm = ARMS[run['arm']]
+def test_3_braking_from_any_step_ends_before_the_limit(arm, run) -> None:
     braking = BRAKING_SHARE * arm.acceleration_max_rad_s2
-    for step in drive(run):
+    for step in drive(arm, run):
         velocity = step.limited.velocity
         rest = step.plant.position + velocity * np.abs(velocity) / (2 * braking)
         assert (rest <= arm.position_max_rad - arm.margin_rad + 1e-9).all()
@@ -102,10 +107,10 @@ def test_4_requests_below_the_limits_pass_untouched(arm: Embodiment, period_s: f
         np.testing.assert_allclose(limited.velocity, request, atol=1e-12)
 
 
+@every_arm
 @given(runs())
-@example({'arm': 'sim', 'period_s': 0.01, 'seed': 0})
-def test_4_scaling_keeps_the_direction(run) -> None:
-    arm = ARMS[run['arm']]
+@example({'period_s': 0.01, 'seed': 0})
+def test_4_scaling_keeps_the_direction(arm, run) -> None:
     generator = np.random.default_rng(run['seed'])
     limiter = Limiter(arm, run['period_s'])
     wish = generator.normal(size=7)
@@ -118,12 +123,13 @@ def test_4_scaling_keeps_the_direction(run) -> None:
     assert cosine >= 1 - 1e-9
 
 
+@every_arm
 @given(runs())
-def test_5_braking_takes_no_longer_than_it_has_to(run) -> None:
-    arm, period_s = ARMS[run['arm']], run['period_s']
+def test_5_braking_takes_no_longer_than_it_has_to(arm, run) -> None:
+    period_s = run['period_s']
     generator = np.random.default_rng(run['seed'])
     braking = BRAKING_SHARE * arm.acceleration_max_rad_s2
-    *_, step = drive(run, steps=60)
+    *_, step = drive(arm, run, steps=60)
     limiter, speed = step.limiter, np.abs(step.limited.velocity)
     passed_s = 0.0
     while limiter.velocity.any():
@@ -134,6 +140,31 @@ def test_5_braking_takes_no_longer_than_it_has_to(run) -> None:
         assert (np.abs(velocity) <= np.abs(before)).all()
         assert (np.abs(velocity - before) <= braking * elapsed_s * (1 + 1e-9)).all()
         assert passed_s <= (speed / braking).max() + 2 * period_s
+
+
+@given(runs())
+def test_velocity_limits_that_depend_on_position_hold_wherever_the_arm_goes(run) -> None:
+    """FR3 without the rectangle that keeps it where these limits do not bind."""
+    arm = dataclasses.replace(
+        ARMS['fr3'],
+        position_min_rad=np.array([-2.7437, -1.7837, -2.9007, -3.0421, -2.8065, 0.5445, -3.0159]),
+        position_max_rad=np.array([2.7437, 1.7837, 2.9007, -0.1518, 2.8065, 4.5169, 3.0159]),
+        velocity_max_rad_s=np.array([2.62, 2.62, 2.62, 2.62, 5.26, 4.18, 5.26]),
+    )
+    envelope = arm.velocity_envelope
+    assert envelope is not None
+    bound = 0
+    side = np.where(np.random.default_rng(run['seed']).random(7) < 0.5, -1, 1)
+    to_and_fro = np.repeat([side, -side, side], round(4 / run['period_s']), axis=0)
+    for step in drive(arm, run, wishes=to_and_fro * arm.velocity_max_rad_s):
+        q, velocity = step.plant.position, step.limited.velocity
+        upper = np.sqrt(envelope.k * np.maximum(envelope.q_upper_rad - q, 0)) - envelope.c
+        lower = envelope.c - np.sqrt(envelope.k * np.maximum(q - envelope.q_lower_rad, 0))
+        for held in (step.before, velocity):  # until now, and from now on
+            assert (held <= np.maximum(upper, 0) + 1e-9).all()
+            assert (held >= np.minimum(lower, 0) - 1e-9).all()
+        bound += ((velocity > 0.95 * upper) | (velocity < 0.95 * lower)).any() and velocity.any()
+    assert bound, 'never near one of these limits'
 
 
 @every_arm

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from hypothesis import given
-from plant import ARMS, runs, start
+from plant import ARMS, every_arm, runs, start
 
 from vla_ros.core.limiter import BRAKING_SHARE, Limiter
 from vla_ros.core.short_trajectory import LEASH_RAD, TrajectoryPlanner
@@ -12,9 +12,10 @@ from vla_ros.core.short_trajectory import LEASH_RAD, TrajectoryPlanner
 HOME = ARMS['sim'].home_rad
 
 
+@every_arm
 @given(runs())
-def test_every_trajectory_ends_at_rest_within_limits_and_brakes_evenly(run) -> None:
-    arm, period_s = ARMS[run['arm']], run['period_s']
+def test_every_trajectory_ends_at_rest_within_limits_and_brakes_evenly(arm, run) -> None:
+    period_s = run['period_s']
     generator = np.random.default_rng(run['seed'])
     limiter, planner = Limiter(arm, period_s), TrajectoryPlanner(arm, period_s)
     position = start(arm, generator)
