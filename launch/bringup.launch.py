@@ -61,6 +61,7 @@ def _node(spec: NodeSpec) -> Node:
         name=spec.name,
         namespace='',
         parameters=[*map(str, spec.parameter_files), dict(spec.parameters)],
+        ros_arguments=spec.ros_arguments,
         output='screen',
         emulate_tty=True,
     )

@@ -15,6 +15,10 @@ from vla_ros.errors import ConfigError, choose
 from vla_ros.paths import config_dir
 
 SIMULATED_ARM = 'sim'
+ENCLAVES = '/vla_ros'
+"""Below it every process has an SROS2 enclave of its own, by its name."""
+OPERATOR = 'operator'
+"""Name of the enclave that the commands of the operator share."""
 TRUTH = {'true': True, 'false': False}
 
 
@@ -61,6 +65,11 @@ class NodeSpec:
     parameter_files: tuple[Path, ...] = ()
     parameters: Mapping[str, bool | int | float | str] = field(default_factory=dict)
     module: str = ''
+
+    @property
+    def ros_arguments(self) -> list[str]:
+        """What follows `--ros-args`: the enclave, which counts when ROS security is enabled."""
+        return ['--enclave', f'{ENCLAVES}/{self.name}']
 
 
 def node_specs(arguments: Mapping[str, str]) -> list[NodeSpec]:

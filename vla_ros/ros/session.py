@@ -19,8 +19,9 @@ from std_srvs.srv import Trigger
 
 from vla_ros.errors import VlaRosError
 from vla_ros.ros import qos
-from vla_ros.ros.bringup import environment
+from vla_ros.ros.bringup import ENCLAVES, OPERATOR, environment
 
+_ENCLAVE = f'{ENCLAVES}/{OPERATOR}'  # counts when ROS security is enabled
 _SPIN_S = 0.02
 _SERVICE_S = 5.0
 _LISTENERS = 2  # policy and guard
@@ -53,7 +54,7 @@ class Session:
         """Join the graph of `domain_id`, or of ROS_DOMAIN_ID."""
         os.environ.update(environment())  # DDS reads it; the same as that of the graph
         self.context = Context()
-        self.context.init(domain_id=domain_id)
+        self.context.init(args=['--ros-args', '--enclave', _ENCLAVE], domain_id=domain_id)
         self.node = Node(name, context=self.context, use_global_arguments=False)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
