@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import NoReturn
 
 import numpy as np
-import yaml
 
+from vla_ros.core.strict_yaml import build, read_mapping, typed
 from vla_ros.errors import ConfigError, choose
 from vla_ros.paths import config_dir
 from vla_ros.types import ARM_JOINTS, FloatArray
 
 OUTPUT_MODES = ('velocity', 'trajectory')
+BRAKING_SHARE = 0.85  # of the acceleration limit is counted on for braking
+LATEST_PERIODS = 1.5  # when the next tick of the guard comes at the latest, in periods
+SLOWEST_ARM_S = 0.05  # an arm may follow this late, whatever its YAML says, and not hit a limit
+_TOPIC = re.compile(r'/[A-Za-z_]\w*(/[A-Za-z_]\w*)*')
 
 
 @dataclass(frozen=True)
@@ -91,25 +94,28 @@ class Embodiment:
         """Refuse an arm that could not be driven safely, naming file, key and remedy."""
         self._check_joints()
         self._check_limits()
-        if self.output not in self.controllers:
-            self._fail('output', f"no controller is named for output mode '{self.output}'")
-        for mode in (self.output, *self.controllers):
-            choose(f'output mode in {self.source}', mode, OUTPUT_MODES)
+        self._check_stopping()
+        self._check_topics()
 
-    def _fail(self, key: str, problem: str) -> None:
+    def _fail(self, key: str, problem: str) -> NoReturn:
         raise ConfigError(f'{self.source}: {key}: {problem}')
 
     def _check_joints(self) -> None:
         if len(self.joints) != ARM_JOINTS or len(set(self.joints)) != ARM_JOINTS:
             self._fail('joints', f'{ARM_JOINTS} different names are needed, got {self.joints}')
         for key in _ARRAYS:
-            value = getattr(self, key)
-            if value is None:
-                continue
-            if value.shape != (ARM_JOINTS,):
-                self._fail(key, f'{ARM_JOINTS} numbers are needed, got {value.size}')
-            if np.isnan(value).any():
-                self._fail(key, 'a value is not a number')
+            if (value := getattr(self, key)) is not None:
+                self._check_array(key, value)
+        for key in ('c', 'k', 'q_upper_rad', 'q_lower_rad') if self.velocity_envelope else ():
+            self._check_array(f'velocity_envelope: {key}', getattr(self.velocity_envelope, key))
+        if self.kinematics and self.kinematics.dh.shape != (ARM_JOINTS, 3):
+            self._fail('kinematics: dh', f'{ARM_JOINTS} rows of a, d and alpha are needed')
+
+    def _check_array(self, key: str, value: FloatArray) -> None:
+        if value.shape != (ARM_JOINTS,):
+            self._fail(key, f'{ARM_JOINTS} numbers are needed, got {value.size}')
+        if np.isnan(value).any():
+            self._fail(key, 'a value is not a number')
 
     def _check_limits(self) -> None:
         low, high = self.position_min_rad, self.position_max_rad
@@ -120,7 +126,7 @@ class Embodiment:
         if (low >= high).any():
             joint = self.joints[int(np.argmax(low >= high))]
             self._fail('position_min_rad', f'{joint} is not below its position_max_rad')
-        if ((self.home_rad < low) | (self.home_rad > high)).any():
+        if not ((low <= self.home_rad) & (self.home_rad <= high)).all():
             self._fail('home_rad', 'outside the position limits')
         if not 0 < self.margin_rad < float((high - low).min()) / 2:
             self._fail('margin_rad', f'{self.margin_rad} leaves no room between the limits')
@@ -128,6 +134,72 @@ class Embodiment:
             self._fail('actuator_lag_s', f'{self.actuator_lag_s} is not within 0 and 0.2')
         if not 20 <= self.guard_rate_hz <= 1000:
             self._fail('guard_rate_hz', f'{self.guard_rate_hz} is not within 20 and 1000')
+        envelope = self.velocity_envelope
+        if envelope and not (envelope.k > 0).all():
+            self._fail('velocity_envelope: k', f'must be positive, got {envelope.k.tolist()}')
+
+    def _check_stopping(self) -> None:
+        """Refuse what the limiter (core/limiter.py) could not stop in time.
+
+        A joint must be able to stop from full speed between its margins, a continuous one within
+        a turn. And where the arm follows later than `actuator_lag_s` says, up to SLOWEST_ARM_S, it
+        runs into the margin: by at most 1.5 a late², and 3.1 a late² where a lag below 0.02 s is
+        claimed (found by simulating the limiter, held by test_embodiment.py).
+        """
+        speed, braking = self.velocity_max_rad_s, BRAKING_SHARE * self.acceleration_max_rad_s2
+        delayed = braking * (LATEST_PERIODS / self.guard_rate_hz + self.actuator_lag_s)
+        room = self.position_max_rad - self.position_min_rad - 2 * self.margin_rad
+        room = np.where(np.isfinite(room), room, 2 * np.pi)
+        slowest = np.sqrt(delayed**2 + 2 * braking * room) - delayed
+        if (speed > slowest).any():
+            k = int(np.argmax(speed / slowest))
+            self._fail(
+                'acceleration_max_rad_s2',
+                f'{self.joints[k]} cannot stop from {speed[k]:g} rad/s within the {room[k]:.3g} '
+                f'rad between its margins at {self.acceleration_max_rad_s2[k]:g} rad/s²; raise '
+                f'it if the arm can do more, else lower velocity_max_rad_s to {slowest[k]:.2f}',
+            )
+        late_s = max(0.0, SLOWEST_ARM_S - self.actuator_lag_s)
+        share = 1.5 if self.actuator_lag_s >= 0.02 else 3.1
+        surprise = share * self.acceleration_max_rad_s2 * late_s**2
+        surprise = np.minimum(surprise, speed * late_s)
+        if (surprise > self.margin_rad).any():
+            k = int(np.argmax(surprise))
+            self._fail(
+                'margin_rad',
+                f'{self.joints[k]} at {self.acceleration_max_rad_s2[k]:g} rad/s² cannot stop '
+                f'within {self.margin_rad:g} rad if the arm follows {SLOWEST_ARM_S:g} s late; '
+                f'raise margin_rad to {surprise[k] + 5e-4:.3f}, lower acceleration_max_rad_s2, or '
+                'measure actuator_lag_s',
+            )
+
+    def _check_topics(self) -> None:
+        for mode in (self.output, *self.controllers):
+            choose(f'output mode in {self.source}', mode, OUTPUT_MODES)
+        if self.output not in self.controllers:
+            self._fail('output', f"no controller is named for output mode '{self.output}'")
+        topics = {f'cameras.{name}: topic': c.topic for name, c in self.cameras.items()}
+        topics['joint_states_topic'] = self.joint_states_topic
+        if self.gripper:
+            topics['gripper: topic'] = self.gripper.topic
+            if not 0 < self.gripper.opening_max_m < 1:
+                self._fail('gripper: opening_max_m', f'{self.gripper.opening_max_m} is no opening')
+        topics |= {f'controllers.{m}': f'/{name}' for m, name in self.controllers.items()}
+        if not self.cameras:
+            self._fail('cameras', 'at least one is needed')
+        users: dict[str, str] = {}
+        for key, topic in topics.items():
+            if not _TOPIC.fullmatch(topic):
+                name = topic[1:] if key.startswith('controllers') else topic
+                self._fail(key, f"'{name}' is no valid name; letters, digits, _ and / make one")
+            if topic in users:
+                self._fail(key, f"'{topic}' is that of {users[topic]}, too")
+            users[topic] = key
+        for name, camera in self.cameras.items():
+            for key, most in (('width', 8192), ('height', 8192), ('rate_hz', 1000.0)):
+                if not 0 < getattr(camera, key) <= most:
+                    value = getattr(camera, key)
+                    self._fail(f'cameras.{name}: {key}', f'{value} is not within 1 and {most}')
 
     def velocity_topic(self) -> str:
         """Return the topic of the joint velocity controller."""
@@ -157,72 +229,14 @@ def load_arm(name_or_path: str) -> Embodiment:
     """Load an arm by its name in `config/arms`, or from a YAML file of the user's own.
 
     Raises:
-        ConfigError: unknown name, unknown key, wrong length, inverted or missing limits.
+        ConfigError: an unknown name, or a file that could not be driven safely; says which key.
     """
     path = Path(name_or_path)
     if path.suffix not in ('.yaml', '.yml'):
         choose('arm', name_or_path, available_arms())
         path = config_dir() / 'arms' / f'{name_or_path}.yaml'
-    if not path.is_file():
-        raise ConfigError(f"arm file '{path}' does not exist")
-    try:
-        content = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except yaml.YAMLError as error:
-        raise ConfigError(f'{path}: not valid YAML: {error}') from error
-    if not isinstance(content, dict):
-        raise ConfigError(f'{path}: a mapping of keys is needed, see config/arms/sim.yaml')
-    return _embodiment(cast('dict[str, Any]', content), path)
-
-
-def _embodiment(content: dict[str, Any], path: Path) -> Embodiment:
-    values = dict(content)
-    try:
-        for key in _ARRAYS:
-            if values.get(key) is not None:
-                values[key] = np.array([_number(v) for v in values[key]], dtype=np.float64)
-        values['joints'] = tuple(values.get('joints', ()))
-        cameras = values.get('cameras', {})
-        values['cameras'] = {
-            name: build(CameraConfig, camera, f'{path}: cameras.{name}')
-            for name, camera in cameras.items()
-        }
-        if values.get('gripper'):
-            gripper = dict(values['gripper'], joints=tuple(values['gripper'].get('joints', ())))
-            values['gripper'] = build(GripperConfig, gripper, f'{path}: gripper')
-        for key, cls in (('kinematics', Kinematics), ('velocity_envelope', VelocityEnvelope)):
-            if values.get(key):
-                arrays = {k: _array_or_float(v) for k, v in values[key].items()}
-                values[key] = build(cls, arrays, f'{path}: {key}')
-    except (TypeError, ValueError, AttributeError) as error:
-        raise ConfigError(f'{path}: {error}') from error
-    return build(Embodiment, values | {'source': path}, str(path))
-
-
-def _number(value: float | str | None) -> float:
-    """Read a number; YAML writes infinity as .inf, and 1e3 arrives as a string."""
-    if value is None:
-        return math.nan
-    return float(value)
-
-
-def _array_or_float(value: object) -> FloatArray | float:
-    array = np.array(value, dtype=np.float64)
-    return array if array.ndim else float(array)
-
-
-def build(cls: type[Any], values: Mapping[str, object], where: str) -> Any:  # noqa: ANN401
-    """Make a dataclass from a mapping; unknown and missing keys are errors that list the rest."""
-    fields = dataclasses.fields(cls)
-    known = {f.name for f in fields}
-    needed = {
-        f.name
-        for f in fields
-        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    }
-    if unknown := sorted(set(values) - known):
-        raise ConfigError(
-            f"{where}: unknown key '{unknown[0]}'; known: {', '.join(sorted(known))}"
-        )
-    if missing := sorted(needed - set(values)):
-        raise ConfigError(f"{where}: key '{missing[0]}' is missing")
-    return cls(**values)
+    content = read_mapping(path, 'config/arms/sim.yaml')
+    if 'source' in content:
+        raise ConfigError(f"{path}: unknown key 'source'; it is the path of the file itself")
+    values = typed(Embodiment, content, str(path)) | {'source': path}
+    return build(Embodiment, values, str(path))

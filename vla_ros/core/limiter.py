@@ -19,12 +19,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vla_ros.core.embodiment import Embodiment
+from vla_ros.core.embodiment import BRAKING_SHARE, LATEST_PERIODS, Embodiment
 from vla_ros.types import ARM_JOINTS, FloatArray
 
-BRAKING_SHARE = 0.85  # of the acceleration limit is counted on for braking
 HISTORY_S = 0.3  # commands that are remembered for the prediction of the position
-LATEST_PERIODS = 1.5  # when the next tick comes at the latest, in periods
 SHORTEST_S = 1e-6  # two ticks are never reckoned closer than this
 LONGEST_PERIODS = 2.0  # what a late tick may catch up on, in periods
 CRAWL_RAD_S = 0.02  # while a joint is beyond its limit
