@@ -1,8 +1,9 @@
 """The limiter: any request in, a velocity out that the arm can always brake from in time.
 
 Per joint, once a period T, with q' the measured position moved on by every command that it does
-not show yet (those of the age of the joint state and of the actuator lag), a' a share of the
-acceleration limit and tau = 1.5 T (the next tick may be late) + age of the state + actuator lag:
+not show yet (those of the age of the joint state and, as the arm may or may not be that late,
+those of the actuator lag: the worse counts), a' a share of the acceleration limit and
+tau = 1.5 T (the next tick may be late) + age of the state + actuator lag:
 
     v_hi = -a' tau + sqrt((a' tau)^2 + 2 a' max(0, q_max - margin - q')), v_lo alike
 
@@ -48,7 +49,10 @@ class Limiter:
         arm = embodiment
         self._period_s = period_s
         self._lag_s = arm.actuator_lag_s
-        self._envelope = arm.velocity_envelope
+        self._envelope = e = arm.velocity_envelope
+        if e is not None:  # v(q + v tau) instead of v(q): a command is held until the next tick
+            self._c_held = e.c + 0.5 * e.k * LATEST_PERIODS * period_s
+            self._c_more = self._c_held**2 - e.c**2
         self._velocity_max = arm.velocity_max_rad_s
         self.velocity_scale = 1.0
         """Share of the velocity limits that may be used; may change at any time."""
@@ -96,9 +100,9 @@ class Limiter:
         elapsed_s = self._remember(elapsed_s)
         if not np.isfinite(request).all():
             request = np.zeros(ARM_JOINTS)
-        on_its_way_s = state_age_s + self._lag_s
         usable = self._usable(position)
-        low, high = self._bounds(self._predict(position, on_its_way_s), state_age_s, usable)
+        lowest, highest = self._predict(position, state_age_s)
+        low, high = self._bounds(lowest, highest, state_age_s, usable)
         target, ratio = np.minimum(np.maximum(request, low), high), 1.0
         if (target != request).any():
             ratio = _scale(request, low, high)
@@ -132,19 +136,30 @@ class Limiter:
         self._last_acceleration = (velocity - self._velocity) / elapsed_s
         self._velocity = velocity
 
-    def _predict(self, position: FloatArray, age_s: float | FloatArray) -> FloatArray:
-        """Return the measured position moved on by what was commanded since."""
-        one_age = isinstance(age_s, float)
-        predicted, back_s = position, 0.0
-        oldest_s = age_s if one_age else float(np.max(age_s))
+    def _predict(
+        self, position: FloatArray, age_s: float | FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the lowest and the highest position at which all that was sent may end.
+
+        What was sent since the measurement is not in it. What was sent up to the actuator lag
+        before that may or may not be.
+        """
+        shown, moved, back_s = position, position, 0.0
+        sent: list[FloatArray] = []
+        one_age = isinstance(age_s, float | int)
+        oldest_s = (age_s if one_age else float(np.max(age_s))) + self._lag_s
         for velocity, duration_s in reversed(self._sent):
             if back_s >= oldest_s:
                 break
-            left_s = age_s - back_s
-            share_s = min(left_s, duration_s) if one_age else np.clip(left_s, 0.0, duration_s)
-            predicted = predicted + velocity * share_s
+            shown = shown + velocity * _overlap(age_s - back_s, duration_s, one_age)
+            moved = moved + velocity * _overlap(age_s + self._lag_s - back_s, duration_s, one_age)
             back_s += duration_s
-        return predicted
+            if back_s >= oldest_s - self._lag_s:
+                sent.append(moved)
+        lowest = highest = shown
+        for moved in sent:
+            lowest, highest = np.minimum(lowest, moved), np.maximum(highest, moved)
+        return lowest, highest
 
     def _usable(self, position: FloatArray) -> FloatArray:
         """Return the velocities (7,) that may be used at a measured position."""
@@ -154,20 +169,24 @@ class Limiter:
         return usable
 
     def _bounds(
-        self, position: FloatArray, age_s: float | FloatArray, usable: FloatArray
+        self,
+        lowest: FloatArray,
+        highest: FloatArray,
+        age_s: float | FloatArray,
+        usable: FloatArray,
     ) -> tuple[FloatArray, FloatArray]:
-        """Return the lowest and the highest velocity that is safe at a position."""
+        """Return the lowest and the highest velocity that is safe between two positions."""
         delayed = self._braking * (self._delay_s + age_s)
         squared, twice = delayed * delayed, 2.0 * self._braking
-        high = np.sqrt(squared + twice * np.maximum(self._high - position, 0.0)) - delayed
-        low = delayed - np.sqrt(squared + twice * np.maximum(position - self._low, 0.0))
+        high = np.sqrt(squared + twice * np.maximum(self._high - highest, 0.0)) - delayed
+        low = delayed - np.sqrt(squared + twice * np.maximum(lowest - self._low, 0.0))
         high = np.minimum(high, usable)
         low = np.maximum(low, -usable)
         if (e := self._envelope) is not None:
-            upper = np.sqrt(np.maximum(e.k * (e.q_upper_rad - position), 0.0)) - e.c
-            lower = e.c - np.sqrt(np.maximum(e.k * (position - e.q_lower_rad), 0.0))
-            high = np.minimum(high, np.maximum(upper, 0.0))
-            low = np.maximum(low, np.minimum(lower, 0.0))
+            upper = np.sqrt(np.maximum(e.k * (e.q_upper_rad - highest) + self._c_more, 0.0))
+            lower = np.sqrt(np.maximum(e.k * (lowest - e.q_lower_rad) + self._c_more, 0.0))
+            high = np.minimum(high, np.maximum(upper - self._c_held, 0.0))
+            low = np.maximum(low, np.minimum(self._c_held - lower, 0.0))
         return low, high
 
     def _ease(self, target: FloatArray, elapsed_s: float) -> FloatArray:
@@ -181,6 +200,13 @@ class Limiter:
         change = np.minimum(np.maximum(change, -easing), easing)
         last = self._last_acceleration * elapsed_s
         return np.minimum(np.maximum(change, last - step), last + step)
+
+
+def _overlap(left_s: float | FloatArray, duration_s: float, one_age: bool) -> float | FloatArray:
+    """Return for how much of a command's duration it has yet to be carried out."""
+    if one_age:
+        return min(max(left_s, 0.0), duration_s)  # type: ignore[type-var]  a float
+    return np.clip(left_s, 0.0, duration_s)
 
 
 def _scale(request: FloatArray, low: FloatArray, high: FloatArray) -> float:

@@ -68,6 +68,7 @@ def test_1_output_is_always_within_the_limits_of_speed_and_acceleration(arm, run
 
 @every_arm
 @given(runs())
+@example({'period_s': 0.05, 'seed': 15700})  # an arm without the lag that its YAML claims
 def test_2_no_overshoot_on_an_arm_that_does_what_it_is_told(arm, run) -> None:
     for step in drive(arm, run):
         assert step.plant.overshoot(arm, margin=True) <= 1e-9
@@ -163,7 +164,7 @@ def test_velocity_limits_that_depend_on_position_hold_wherever_the_arm_goes(run)
         for held in (step.before, velocity):  # until now, and from now on
             assert (held <= np.maximum(upper, 0) + 1e-9).all()
             assert (held >= np.minimum(lower, 0) - 1e-9).all()
-        bound += ((velocity > 0.95 * upper) | (velocity < 0.95 * lower)).any() and velocity.any()
+        bound += ((velocity > 0.7 * upper) | (velocity < 0.7 * lower)).any() and velocity.any()
     assert bound, 'never near one of these limits'
 
 
