@@ -15,7 +15,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vla_ros.ros.faults.catalogue import Fault
+    from vla_ros.ros.faults.fault import Fault
     from vla_ros.ros.faults.suite import Row
 
 NOT_IN_THE_TABLE = (

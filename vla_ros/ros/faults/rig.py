@@ -58,6 +58,10 @@ class Rig:
         commands: what arrived at the arm's command input.
         motion: velocities of the arm's joints.
         lines: what each process has printed since it was started last.
+        rival: the second publisher on the command topic, while there is one.
+        turn: which of several variants of a fault is next.
+        calm_s: control periods while nothing was wrong, to compare with.
+        flooded_s: control periods while something was.
     """
 
     def __init__(self, graph: LocalGraph, lines: dict[str, list[str]], setup: Setup) -> None:
@@ -69,8 +73,9 @@ class Rig:
         self.commands, self.motion = Record(), Record()
         self._graph = graph
         self.rival: Any = None
-        self.slow_times = 0
-        self.undisturbed_s = 0.0
+        self.turn = 0
+        self.calm_s: list[float] = []
+        self.flooded_s: list[float] = []
         self._away_rad = 0.0
         node, arm = self.session.node, self.arm
         self._faults = node.create_publisher(String, faulty_sim.FAULT_TOPIC, qos.INSTRUCTION)
@@ -92,14 +97,14 @@ class Rig:
         return float(speed / braking) + 2.0 * self.period_s
 
     def _on_velocity(self, message: Float64MultiArray, info: Mapping[str, Any]) -> None:
-        self.commands.add(_arrival_ns(info), np.array(message.data))
+        self.commands.add(*_times_ns(info), np.array(message.data))
 
     def _on_trajectory(self, message: JointTrajectory, info: Mapping[str, Any]) -> None:
-        self.commands.add(_arrival_ns(info), np.array(next(iter(message.points)).velocities))
+        self.commands.add(*_times_ns(info), np.array(next(iter(message.points)).velocities))
 
     def _on_joint_state(self, message: JointState, info: Mapping[str, Any]) -> None:
         joints = dict(zip(message.name, message.velocity, strict=True))
-        self.motion.add(_arrival_ns(info), np.array([joints[j] for j in self.arm.joints]))
+        self.motion.add(*_times_ns(info), np.array([joints[j] for j in self.arm.joints]))
         k = list(message.name).index(self.arm.joints[swing.JOINT])
         self._away_rad = message.position[k] - self.arm.home_rad[swing.JOINT]
 
@@ -110,7 +115,13 @@ class Rig:
             VlaRosError: it does not get there.
         """
         deadline_s, next_rearm_s = time.monotonic() + _TO_SPEED_S, 0.0
-        while not self._is_fast(room_s + _CHUNK_PERIOD_S):
+        # Not always at the same moment between two chunks.
+        patience_s, fast_since_s = random.uniform(0.0, _CHUNK_PERIOD_S), None
+        while fast_since_s is None or time.monotonic() - fast_since_s < patience_s:
+            if not self._is_fast(room_s):
+                fast_since_s = None
+            elif fast_since_s is None:
+                fast_since_s = time.monotonic()
             self.session.executor.spin_once(timeout_sec=_SPIN_S)
             self._graph.check()
             now_s = time.monotonic()
@@ -120,8 +131,6 @@ class Rig:
             if self.state() == 'stop' and now_s > next_rearm_s:
                 self.rearm()
                 next_rearm_s = time.monotonic() + _REARM_S
-        # Not always at the same moment between two chunks.
-        self.session.spin(random.uniform(0.0, _CHUNK_PERIOD_S))
 
     def _is_fast(self, room_s: float) -> bool:
         if not self.commands.velocities_rad_s or not self.motion.velocities_rad_s:
@@ -194,12 +203,14 @@ class Rig:
             raise VlaRosError(f'{process} refused transition {transition}')
 
 
-def _arrival_ns(info: Mapping[str, Any]) -> int:
-    """Return when DDS received a message, on the monotonic clock.
+def _times_ns(info: Mapping[str, Any]) -> tuple[int, int]:
+    """Return when DDS received a message and when it was sent, on the monotonic clock.
 
     Not when Python came to read it: the observer's own delays are no delays of the guard.
     """
-    return int(info['received_timestamp']) + time.monotonic_ns() - time.time_ns()
+    to_monotonic_ns = time.monotonic_ns() - time.time_ns()
+    received_ns, sent_ns = int(info['received_timestamp']), int(info['source_timestamp'])
+    return received_ns + to_monotonic_ns, sent_ns + to_monotonic_ns
 
 
 def _specs(setup: Setup) -> list[NodeSpec]:

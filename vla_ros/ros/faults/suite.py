@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from vla_ros.errors import VlaRosError
-from vla_ros.ros.faults.catalogue import Fault
+from vla_ros.ros.faults.fault import Fault
 from vla_ros.ros.faults.partition import NotPossibleError
 from vla_ros.ros.faults.rig import Rig, Setup, rig
 from vla_ros.ros.faults.verdict import Verdict, beyond_limits, even_ticks
@@ -113,7 +113,7 @@ def _inject(running: Rig, fault: Fault, periods: _Periods) -> Verdict:
         verdict = replace(verdict, problem=beyond_limits(running.commands, *limits))
     if fault.inference:
         periods.limit_s = PERIOD_SHARE * running.period_s
-        periods.intervals_s += running.commands.intervals_s(fault_ns)
+        periods.intervals_s += running.commands.periods_s(fault_ns)
     running.commands.clear()
     running.motion.clear()
     fault.undo(running)

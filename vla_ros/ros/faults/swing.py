@@ -20,6 +20,7 @@ from vla_ros.types import ARM_JOINTS, ActionChunk, FloatArray, Observation
 ARM = 'sim'
 JOINT = 0
 AMPLITUDE_RAD = 1.9
+RESTING_RAD = 0.01  # between two observations
 FAULT_PREFIX = 'fault began at '
 STEPS, STEP_S = 8, 0.1
 
@@ -52,12 +53,12 @@ class SwingPolicy:
         self._home_rad = float(arm.home_rad[JOINT])
         self._speed_rad_s = float(arm.velocity_max_rad_s[JOINT])
         self._release = release
-        self._direction = 0.0
+        self._direction = 1.0
+        self._away_rad = 0.0
         self._fault = SWING
 
     def reset(self) -> None:
-        """Choose the direction anew: towards home."""
-        self._direction = 0.0
+        """Remember nothing: every rest ends in the direction of home, where there is room."""
 
     def infer(self, observation: Observation) -> ActionChunk:
         """Return the way to the next turning point, or misbehave as the instruction says."""
@@ -73,7 +74,9 @@ class SwingPolicy:
 
     def _turn(self, positions_rad: FloatArray) -> float:
         away_rad = float(positions_rad[JOINT]) - self._home_rad
-        if not self._direction or away_rad * self._direction > AMPLITUDE_RAD:
+        rests = abs(away_rad - self._away_rad) < RESTING_RAD
+        self._away_rad = away_rad
+        if rests or away_rad * self._direction > AMPLITUDE_RAD:
             self._direction = -1.0 if away_rad > 0 else 1.0
         return self._direction
 

@@ -15,25 +15,27 @@ from vla_ros.types import FloatArray
 
 ZEROS = 5
 EXIT_S = 2.0
-_FALLEN = 0.99  # of the speed before: the first tick of braking takes off some 6 %
 _STEADY = 1.001
 
 
 @dataclass
 class Record:
-    """Commands, or joint velocities, as they arrived."""
+    """Commands, or joint velocities: when they arrived, when they were sent, and what they say."""
 
     times_ns: list[int] = field(default_factory=list)
+    sent_ns: list[int] = field(default_factory=list)
     velocities_rad_s: list[FloatArray] = field(default_factory=list)
 
-    def add(self, time_ns: int, velocities_rad_s: FloatArray) -> None:
+    def add(self, time_ns: int, sent_ns: int, velocities_rad_s: FloatArray) -> None:
         """Append one message."""
         self.times_ns.append(time_ns)
+        self.sent_ns.append(sent_ns)
         self.velocities_rad_s.append(velocities_rad_s)
 
     def clear(self) -> None:
         """Forget everything."""
         self.times_ns.clear()
+        self.sent_ns.clear()
         self.velocities_rad_s.clear()
 
     def speeds(self) -> FloatArray:
@@ -51,10 +53,13 @@ class Record:
         after = times > time_ns
         return times[after], self.speeds()[after]
 
-    def intervals_s(self, time_ns: int) -> list[float]:
-        """Return the time between messages that arrived after a time."""
-        times, _ = self.since(time_ns)
-        return (np.diff(times) * 1e-9).tolist()
+    def periods_s(self, time_ns: int) -> list[float]:
+        """Return the time between messages that were sent after a time.
+
+        Of sending, because arriving adds how busy the observer's own process was.
+        """
+        sent = np.array(self.sent_ns, np.int64)
+        return (np.diff(sent[sent > time_ns]) * 1e-9).tolist()
 
 
 @dataclass(frozen=True)
@@ -72,30 +77,35 @@ class Verdict:
 def braked(
     record: Record, fault_ns: int, limit_s: float, stop_s: float, resting_rad_s: float = 0.0
 ) -> Verdict:
-    """Judge that the command begins to fall within `limit_s`, is zero `stop_s` later, and stays.
+    """Judge that the command begins to fall for good within `limit_s`, and is zero `stop_s` later.
 
     Returns:
-        The time from the fault to the first command that is lower than before.
+        The time from the fault to the first command from which on it falls until it is zero.
     """
     before = record.speeds()[np.array(record.times_ns, np.int64) <= fault_ns]
     times, speeds = record.since(fault_ns)
     if not before.size or before[-1] <= resting_rad_s:
         return Verdict(np.inf, 'the arm was not moving before the fault')
-    fallen = np.flatnonzero(speeds < _FALLEN * before[-1])
-    if not fallen.size:
-        return Verdict(np.inf, 'the command never fell')
-    reaction_s = float(times[fallen[0]] - fault_ns) * 1e-9
-    moving = np.flatnonzero(speeds > resting_rad_s)
-    if moving.size and moving[-1] + 1 == speeds.size:
+    resting = speeds <= resting_rad_s
+    falling = (np.diff(speeds, prepend=before[-1]) < 0) | resting
+    began = _first_of_the_last(falling)
+    if began == speeds.size:
+        return Verdict(np.inf, 'the command never fell for good')
+    reaction_s = float(times[began] - fault_ns) * 1e-9
+    rests = _first_of_the_last(resting)
+    if rests == speeds.size:
         return Verdict(reaction_s, f'still {speeds[-1]:.3f} rad/s at the end')
-    rest_s = float(times[moving[-1] + 1 if moving.size else 0] - fault_ns) * 1e-9
-    if (np.diff(speeds[fallen[0] :]) > (_STEADY - 1) + resting_rad_s).any():
-        return Verdict(reaction_s, f'rose again; at rest only after {rest_s:.3f} s')
     if reaction_s > limit_s:
         return Verdict(reaction_s, f'began to fall after {reaction_s:.3f} s')
+    rest_s = float(times[rests] - fault_ns) * 1e-9
     if rest_s > limit_s + stop_s:
         return Verdict(reaction_s, f'zero after {rest_s:.3f} s, not {limit_s + stop_s:.3f} s')
     return Verdict(reaction_s)
+
+
+def _first_of_the_last(holds: NDArray[np.bool_]) -> int:
+    """Return from which index on something holds to the end; the length if not at the end."""
+    return int(holds.size - np.argmin(np.append(holds[::-1], False)))
 
 
 def ended_at_rest(record: Record, fault_ns: int, end_ns: int) -> Verdict:
@@ -106,7 +116,7 @@ def ended_at_rest(record: Record, fault_ns: int, end_ns: int) -> Verdict:
     """
     reaction_s = (end_ns - fault_ns) * 1e-9
     _, speeds = record.since(fault_ns)
-    zeros = 0 if not speeds.size else int(np.argmax(np.append(speeds[::-1] > 0, True)))
+    zeros = speeds.size - _first_of_the_last(speeds == 0)
     if zeros < ZEROS:
         return Verdict(reaction_s, f'{zeros} zeros before the end, not {ZEROS}')
     if (np.diff(speeds) > _STEADY - 1).any():
@@ -139,16 +149,16 @@ def beyond_limits(
 ) -> str:
     """Return how commands went beyond the speed or acceleration limits; empty if they did not.
 
-    Arrival times are less even than the guard's ticks: one period more is granted to each step.
+    Sending is less even than the guard's ticks: one period more is granted to each step.
     """
-    if len(record.times_ns) < 2:
+    if len(record.sent_ns) < 2:
         return ''
     velocities = np.array(record.velocities_rad_s)
     if not np.isfinite(velocities).all():
         return 'a command was not finite'
     if (np.abs(velocities) > velocity_max * _STEADY).any():
         return f'a command of {np.abs(velocities).max():.3f} rad/s'
-    steps_s = np.diff(record.times_ns)[:, None] * 1e-9 + period_s
+    steps_s = np.diff(record.sent_ns)[:, None] * 1e-9 + period_s
     changes = np.abs(np.diff(velocities, axis=0))
     if (changes > acceleration_max * steps_s).any():
         return f'the command jumped by {changes.max():.3f} rad/s'
