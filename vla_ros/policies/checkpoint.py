@@ -34,6 +34,8 @@ class Manifest:
         language: language of the instructions (BCP 47).
         training: data, seeds and command that made it.
         weights_sha256: hash of model.safetensors.
+        known_answer: first velocities (7,) in rad/s that the policy must give for a known input,
+            which shows that normalisation is really applied; None where nobody wrote it down.
     """
 
     kind: str
@@ -46,6 +48,7 @@ class Manifest:
     language: str = 'en'
     units: Mapping[str, str] = field(default_factory=lambda: dict(UNITS))
     format: int = FORMAT
+    known_answer: list[float] | None = None
 
 
 def save_checkpoint(

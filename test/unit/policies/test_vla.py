@@ -11,6 +11,7 @@ from vla_ros.errors import CheckpointError, ConfigError, ObservationError
 from vla_ros.policies.registry import load_policy
 from vla_ros.policies.vla.config import MISSION, VlaConfig
 from vla_ros.policies.vla.encoders import build_tokenizer
+from vla_ros.policies.vla.known_answer import TOLERANCE_RAD_S, answer
 from vla_ros.policies.vla.loading import save_vla
 from vla_ros.policies.vla.model import VlaModel
 from vla_ros.policies.vla.tokenizer import WordTokenizer, words_of
@@ -260,3 +261,27 @@ def test_unknown_policies_and_devices_name_the_known_ones(checkpoint):
 def test_hold_never_moves():
     chunk = load_policy('hold', ARM, 'cpu').infer(observation())
     assert not chunk.velocities_rad_s.any()
+
+
+def test_the_known_answer_is_checked(model, tmp_path):
+    save_vla(tmp_path, model, ARM, {})
+    manifest = json.loads((tmp_path / 'manifest.json').read_text())
+    assert np.abs(manifest['known_answer']).max() > 0
+    load_policy(str(tmp_path), ARM, 'cpu')
+    manifest['known_answer'][3] += 0.05
+    (tmp_path / 'manifest.json').write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match=r'known_answer.*normalisation'):
+        load_policy(str(tmp_path), ARM, 'cpu')
+    del manifest['known_answer']
+    (tmp_path / 'manifest.json').write_text(json.dumps(manifest))
+    load_policy(str(tmp_path), ARM, 'cpu')
+
+
+def test_normalisation_that_is_left_out_gives_another_answer(model, tmp_path):
+    save_vla(tmp_path, model, ARM, {})
+    manifest = json.loads((tmp_path / 'manifest.json').read_text())
+    policy = load_policy(str(tmp_path), ARM, 'cpu')
+    policy._model.action_std.fill_(1.0)
+    policy._model.action_mean.fill_(0.5)
+    off = np.abs(answer(policy, ARM) - manifest['known_answer']).max()
+    assert off > TOLERANCE_RAD_S['cpu']

@@ -20,6 +20,7 @@ from vla_ros.policies.checkpoint import (
     save_checkpoint,
 )
 from vla_ros.policies.vla.config import SMALL, VlaConfig
+from vla_ros.policies.vla.known_answer import answer, check_known_answer
 from vla_ros.policies.vla.model import VlaModel
 from vla_ros.policies.vla.policy import VlaPolicy
 
@@ -35,6 +36,7 @@ def save_vla(
         name: {part: getattr(model, f'{name}_{part}').tolist() for part in ('mean', 'std')}
         for name in STATISTICS
     }
+    policy = VlaPolicy(model.cpu(), embodiment, torch.device('cpu'))
     return save_checkpoint(
         folder,
         config,
@@ -42,9 +44,10 @@ def save_vla(
         kind='vla',
         joints=embodiment.joints,
         rate_hz=1.0 / config.step_s,
-        cameras=dict.fromkeys(config.cameras, (config.image_width, config.image_height)),
+        cameras=policy.camera_sizes,
         statistics=statistics,
         training=training,
+        known_answer=answer(policy, embodiment).tolist(),
     )
 
 
@@ -79,7 +82,9 @@ def load_vla(
             f"checkpoint '{folder}' does not fit its {CONFIG}: {error}"
         ) from error
     _check_statistics(folder, model, manifest)
-    return VlaPolicy(model, embodiment, device)
+    policy = VlaPolicy(model, embodiment, device)
+    check_known_answer(folder, policy, manifest, embodiment)
+    return policy
 
 
 def _check_statistics(folder: Path, model: VlaModel, manifest: Manifest) -> None:

@@ -26,6 +26,8 @@ class VlaPolicy:
 
     def __init__(self, model: VlaModel, embodiment: Embodiment, device: torch.device) -> None:
         self.cameras = model.config.cameras
+        size = model.config.image_width, model.config.image_height
+        self.camera_sizes = dict.fromkeys(model.config.cameras, size)
         self._config = model.config
         self._model = model.to(device).eval()
         self._embodiment = embodiment
@@ -39,13 +41,27 @@ class VlaPolicy:
         """Forget the instruction; a VLA model keeps nothing else."""
         self._instruction = self._words = None
 
-    @torch.inference_mode()
     def infer(self, observation: Observation) -> ActionChunk:
         """Predict a chunk; zeros, with a note, when the instruction names nothing in view.
 
         Raises:
             ObservationError: a camera is missing or its image cannot be used.
         """
+        velocities, confidence = self.predict(observation)
+        if not observation.instruction.strip():
+            confidence = 0.0  # empty means stop; it is no sentence to judge
+        note = ''
+        if not confidence >= GROUNDED_ABOVE:
+            velocities = np.zeros_like(velocities)
+            note = (
+                f"sees nothing that '{observation.instruction}' names; the arm stays. Name the "
+                "colour and the shape of an object on the table, as in 'reach the red cube'"
+            )
+        return ActionChunk(velocities, self._config.step_s, observation.stamp_ns, confidence, note)
+
+    @torch.inference_mode()
+    def predict(self, observation: Observation) -> tuple[FloatArray, float]:
+        """Return velocities (K, 7) in rad/s and the confidence, whether it is believed or not."""
         images = torch.from_numpy(self._images(observation)).to(self._device)
         state = proprioception(self._embodiment, observation.joint_positions_rad)
         state_BP = torch.from_numpy(state).float().unsqueeze(0).to(self._device)
@@ -56,17 +72,7 @@ class VlaPolicy:
             encoded = self._model.encode_images(images)
             prediction = self._model(encoded, words_BLE, mask_BL, state_BP)
         confidence = float(prediction.grounded_B.float().sigmoid())
-        if not observation.instruction.strip():
-            confidence = 0.0  # empty means stop; it is no sentence to judge
-        velocities = self._velocities(prediction.actions_BKA[0])
-        note = ''
-        if not confidence >= GROUNDED_ABOVE:
-            velocities = np.zeros_like(velocities)
-            note = (
-                f"sees nothing that '{observation.instruction}' names; the arm stays. Name the "
-                "colour and the shape of an object on the table, as in 'reach the red cube'"
-            )
-        return ActionChunk(velocities, self._config.step_s, observation.stamp_ns, confidence, note)
+        return self._velocities(prediction.actions_BKA[0]), confidence
 
     def _images(self, observation: Observation) -> np.ndarray:
         missing = [name for name in self.cameras if name not in observation.images]

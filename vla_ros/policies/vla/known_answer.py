@@ -1,0 +1,60 @@
+"""A known input and what a policy must answer to it: proof that normalisation is applied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from vla_ros.core.embodiment import Embodiment
+from vla_ros.errors import CheckpointError
+from vla_ros.policies.checkpoint import MANIFEST, Manifest
+from vla_ros.policies.vla.policy import VlaPolicy
+from vla_ros.types import FloatArray, ImageArray, Observation
+
+INSTRUCTION = 'reach the red cube'
+TOLERANCE_RAD_S = {'cpu': 0.01, 'cuda': 0.1}  # float32 on other machines; bfloat16
+
+
+def known_observation(embodiment: Embodiment, cameras: dict[str, tuple[int, int]]) -> Observation:
+    """Return an observation that is the same everywhere: a pattern, the arm at home, a sentence.
+
+    The pattern has the model's own size, so that no image scaling is part of it.
+    """
+    images = {name: _pattern(*size) for name, size in cameras.items()}
+    return Observation(images, embodiment.home_rad, INSTRUCTION)
+
+
+def answer(policy: VlaPolicy, embodiment: Embodiment) -> FloatArray:
+    """Return the first velocities (7,) in rad/s for the known observation."""
+    velocities, _ = policy.predict(known_observation(embodiment, policy.camera_sizes))
+    policy.reset()
+    return velocities[0]
+
+
+def check_known_answer(
+    folder: Path, policy: VlaPolicy, manifest: Manifest, embodiment: Embodiment
+) -> float | None:
+    """Return by how much the answer differs (rad/s), None where the manifest has none.
+
+    Raises:
+        CheckpointError: the answer is another one than the manifest's.
+    """
+    if manifest.known_answer is None:
+        return None
+    expected, found = np.array(manifest.known_answer), answer(policy, embodiment)
+    tolerance = TOLERANCE_RAD_S[policy.device.partition(':')[0]]
+    off = np.abs(found - expected).max() if expected.shape == found.shape else np.inf
+    if not off <= tolerance:
+        raise CheckpointError(
+            f'{folder / MANIFEST}: known_answer: for the known input the policy gives '
+            f'{np.round(found, 3).tolist()} rad/s, the manifest says '
+            f'{np.round(expected, 3).tolist()}; it was written by another version, or '
+            'normalisation is not applied; train or export the checkpoint again'
+        )
+    return float(off)
+
+
+def _pattern(width: int, height: int) -> ImageArray:
+    y, x, channel = np.ogrid[:height, :width, :3]
+    return ((7 * x + 13 * y + 85 * channel) % 256).astype(np.uint8)
