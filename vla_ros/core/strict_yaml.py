@@ -88,6 +88,10 @@ def _as(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401  a type and i
         (hint,) = (option for option in typing.get_args(hint) if option is not NoneType)
         if value is None:
             return None
+    if hint is Any:
+        return value
+    if hint is bool:
+        return value if isinstance(value, bool) else _fail(where, 'true or false', value)
     if hint in (float, int):
         return _number(hint, value, where)
     if hint is str:

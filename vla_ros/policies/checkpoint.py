@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,11 +14,13 @@ import safetensors
 import safetensors.torch
 import torch
 
-from vla_ros.core.embodiment import Embodiment, build
-from vla_ros.errors import CheckpointError, VlaRosError
+from vla_ros.core.embodiment import Embodiment
+from vla_ros.core.strict_yaml import build, typed
+from vla_ros.errors import CheckpointError, ConfigError, VlaRosError
 
 FORMAT = 1
 CONFIG, WEIGHTS, MANIFEST = 'config.json', 'model.safetensors', 'manifest.json'
+MAX_JSON_BYTES = 8_000_000
 UNITS = {'position': 'rad', 'velocity': 'rad/s'}
 
 
@@ -42,13 +45,21 @@ class Manifest:
     joints: tuple[str, ...]
     rate_hz: float
     cameras: Mapping[str, tuple[int, int]]
-    statistics: Mapping[str, Mapping[str, list[float]]]
+    statistics: Mapping[str, Mapping[str, tuple[float, ...]]]
     training: Mapping[str, Any]
     weights_sha256: str
     language: str = 'en'
     units: Mapping[str, str] = field(default_factory=lambda: dict(UNITS))
     format: int = FORMAT
-    known_answer: list[float] | None = None
+    known_answer: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a camera without a size, and a rate at which nothing could be done."""
+        for name, size in self.cameras.items():
+            if len(size) != 2 or min(size) < 1:
+                raise ConfigError(f"cameras: '{name}': {list(size)} is no width and height")
+        if not 0 < self.rate_hz < math.inf:
+            raise ConfigError(f'rate_hz: {self.rate_hz} is not positive')
 
 
 def save_checkpoint(
@@ -82,9 +93,12 @@ def read_manifest(folder: Path) -> Manifest:
             f'{folder / MANIFEST}: format: {content.get("format")!r}; this version reads {FORMAT}'
         )
     try:
-        manifest: Manifest = build(Manifest, content, str(folder / MANIFEST))
+        where = str(folder / MANIFEST)
+        manifest: Manifest = build(Manifest, typed(Manifest, content, where), where)
     except VlaRosError as error:
-        raise CheckpointError(str(error)) from error
+        text = str(error)
+        text = text if str(folder) in text else f'{folder / MANIFEST}: {text}'
+        raise CheckpointError(text) from error
     path = folder / WEIGHTS
     if not path.is_file():
         raise CheckpointError(f"'{path}' is missing; weights are read from safetensors only")
@@ -136,6 +150,31 @@ def read_weights(folder: Path) -> dict[str, torch.Tensor]:
         raise CheckpointError(f"'{folder / WEIGHTS}' is no safetensors file: {error}") from error
 
 
+def check_shapes(folder: Path, model: torch.nn.Module) -> None:
+    """Compare the shapes that the weights' header states with those of a model.
+
+    The model may be on the meta device: so a configuration that lies costs no memory.
+
+    Raises:
+        CheckpointError: not a safetensors file, or its tensors are others than the model's.
+    """
+    path = folder / WEIGHTS
+    try:
+        with safetensors.safe_open(path, 'pt') as file:
+            names = file.keys()
+            stated = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+    except (OSError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"'{path}' is no safetensors file: {error}") from error
+    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    for name in sorted(wanted.keys() | stated.keys()):
+        if wanted.get(name) != stated.get(name):
+            raise CheckpointError(
+                f"checkpoint '{folder}' does not fit its {CONFIG}: '{name}' is "
+                f'{stated.get(name, "missing")} in {WEIGHTS}, {CONFIG} makes it '
+                f'{wanted.get(name, "superfluous")}'
+            )
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
@@ -143,13 +182,17 @@ def read_json(path: Path) -> dict[str, Any]:
         CheckpointError: no such file, or not a JSON object.
     """
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
+        with path.open('rb') as file:
+            text = file.read(MAX_JSON_BYTES + 1)
+        if len(text) > MAX_JSON_BYTES:
+            raise CheckpointError(f"'{path}' is larger than {MAX_JSON_BYTES} bytes")
+        content = json.loads(text)
     except FileNotFoundError as error:
         raise CheckpointError(
             f"'{path}' is missing; a checkpoint is a folder with {CONFIG}, "
             f'{WEIGHTS} and {MANIFEST}'
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"'{path}' is not readable JSON: {error}") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"'{path}' does not hold a JSON object")

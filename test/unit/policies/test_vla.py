@@ -1,9 +1,11 @@
 """The VLA model: shapes, masks, sizes, pretrained encoders, checkpoints that are what they say."""
 
+import hashlib
 import json
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from vla_ros.core.embodiment import load_arm
@@ -210,11 +212,91 @@ def damage(folder, name, change):
         (lambda m: m.update(cameras={'left': [128, 96]}), "'left'"),
         (lambda m: m.update(cameras={'front': [1280, 960]}), '1280x960'),
         (lambda m: m['statistics']['action'].update(std=[1.0] * 6 + [2.0]), 'statistics'),
+        (lambda m: m['statistics']['action'].update(std=float('nan')), 'statistics'),
+        (lambda m: m.update(statistics='none'), 'statistics'),
+        (lambda m: m.update(joints=7), 'joints'),
+        (lambda m: m.update(cameras={'front': [128]}), 'no width and height'),
+        (lambda m: m.update(rate_hz='10'), 'rate_hz'),
+        (lambda m: m.update(rate_hz=float('nan')), 'rate_hz'),
+        (lambda m: m.update(rate_hz=50.0), 'step_s'),
+        (lambda m: m.update(known_answer=['a'] * 7), 'known_answer'),
+        (lambda m: m.update(known_answer=[0.0] * 6), 'known_answer'),
+        (lambda m: m.update(known_answer=[float('nan')] * 7), 'known_answer'),
     ],
 )
 def test_a_manifest_that_does_not_fit_is_refused_by_name(checkpoint, change, message):
     damage(checkpoint, 'manifest.json', change)
     with pytest.raises(CheckpointError, match=message):
+        load_policy(str(checkpoint), ARM, 'cpu')
+
+
+@pytest.mark.parametrize(
+    'lie, message',
+    [
+        ({'width': 65536}, 'config.json makes it'),  # terabytes, if it were believed
+        ({'width': 1 << 40}, 'width: 1099511627776 is not within'),
+        ({'layers': 10**9}, 'layers'),
+        ({'head_hidden': [1 << 16] * 2}, 'config.json makes it'),
+        ({'head_hidden': 'wide'}, 'head_hidden'),
+        ({'image_width': 4096}, 'cameras'),
+        ({'cameras': ['front', 'front']}, 'view_positions'),
+        ({'cameras': ['wrist']}, 'cameras'),
+        ({'step_s': 5.0}, 'step_s'),
+        ({'chunk_steps': 9}, 'config.json makes it'),
+        ({'key_points': 'yes'}, 'key_points'),
+        ({'dropout': -1.0}, 'dropout'),
+        ({'vision': 'nobody/nothing'}, 'vision_config: missing'),
+        ({'vocabulary': []}, 'vocabulary'),
+        ({'surprise': 1}, 'surprise'),
+    ],
+)
+def test_a_configuration_that_lies_is_refused_before_it_costs_memory(checkpoint, lie, message):
+    damage(checkpoint, 'config.json', lambda c: c.update(lie))
+    with pytest.raises(CheckpointError, match=message):
+        load_policy(str(checkpoint), ARM, 'cpu')
+
+
+@pytest.mark.parametrize('text', ['[' * 100_000, '[]', 'null', '{"a": "' + 'x' * 8_000_000 + '"}'])
+def test_json_that_is_too_deep_too_long_or_no_object(checkpoint, text):
+    (checkpoint / 'manifest.json').write_text(text)
+    with pytest.raises(CheckpointError, match=r'manifest\.json'):
+        load_policy(str(checkpoint), ARM, 'cpu')
+
+
+def test_tensors_that_are_declared_huge_are_not_made(checkpoint):
+    path = checkpoint / 'model.safetensors'
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], 'little')
+    header = json.loads(content[8 : 8 + size])
+    header['action_std']['shape'] = [1 << 40]
+    start = header['action_std']['data_offsets'][0]
+    header['action_std']['data_offsets'] = [start, start + (1 << 42)]
+    reseal(checkpoint, header, content[8 + size :])
+    with pytest.raises(CheckpointError, match='no safetensors file'):
+        load_policy(str(checkpoint), ARM, 'cpu')
+    path.write_bytes((1 << 60).to_bytes(8, 'little') + b'{}')
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    damage(checkpoint, 'manifest.json', lambda m: m.update(weights_sha256=sha256))
+    with pytest.raises(CheckpointError, match='no safetensors file'):
+        load_policy(str(checkpoint), ARM, 'cpu')
+
+
+def reseal(folder, header, tensors):
+    """Write weights with another header, and the hash that belongs to them."""
+    text = json.dumps(header).encode()
+    content = len(text).to_bytes(8, 'little') + text + tensors
+    (folder / 'model.safetensors').write_bytes(content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    damage(folder, 'manifest.json', lambda m: m.update(weights_sha256=sha256))
+
+
+def test_weights_that_are_not_numbers_do_not_give_the_known_answer(checkpoint):
+    weights = safetensors.torch.load_file(checkpoint / 'model.safetensors')
+    weights['head.0.weight'][:] = float('nan')
+    safetensors.torch.save_file(weights, checkpoint / 'model.safetensors')
+    sha256 = hashlib.sha256((checkpoint / 'model.safetensors').read_bytes()).hexdigest()
+    damage(checkpoint, 'manifest.json', lambda m: m.update(weights_sha256=sha256))
+    with pytest.raises(CheckpointError, match='known_answer'):
         load_policy(str(checkpoint), ARM, 'cpu')
 
 
@@ -230,7 +312,6 @@ def test_a_missing_or_truncated_file_is_named(checkpoint, name):
 
 
 def test_a_pickle_in_place_of_the_weights_never_runs(checkpoint, tmp_path):
-    import hashlib
     import pickle
 
     class Evil:

@@ -10,6 +10,22 @@ from vla_ros.errors import ConfigError
 from vla_ros.policies.preprocessing import PROPRIOCEPTION_SIZE
 
 SMALL = 'small'
+MAX_LAYERS, MAX_VIEWS, MAX_STEP_S = 128, 16, 10.0
+_MOST = {
+    'image_width': 4096,
+    'image_height': 4096,
+    'width': 65536,
+    'heads': 1024,
+    'layers': MAX_LAYERS,
+    'feedforward': 1 << 20,
+    'head_hidden': 65536,
+    'chunk_steps': 1000,
+    'proprioception_size': 4096,
+    'unknown_words': 1 << 20,
+    'language_tokens': 65536,
+    'language_layers': MAX_LAYERS,
+}
+"""Beyond these nobody means it: a file that says so is damaged, or wants to eat the memory."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +71,21 @@ class VlaConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
+        for name, most in _MOST.items():
+            value = getattr(self, name)
+            sizes = value if isinstance(value, tuple) else (value,)
+            if not all(1 <= size <= most for size in sizes):
+                raise ConfigError(f'{name}: {value} is not within 1 and {most}')
+        if len(self.head_hidden) > MAX_LAYERS or len(self.cameras) > MAX_VIEWS:
+            raise ConfigError(f'more than {MAX_LAYERS} head_hidden or {MAX_VIEWS} cameras')
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f'dropout: {self.dropout} is not within 0 and 1')
         if self.width % self.heads:
             raise ConfigError(f'width {self.width} is not a multiple of heads {self.heads}')
         if self.language == SMALL and not self.vocabulary:
             raise ConfigError("language 'small' needs a vocabulary")
-        if min(self.chunk_steps, self.layers, len(self.cameras)) < 1 or self.step_s <= 0:
-            raise ConfigError('chunk_steps, layers, cameras and step_s must be positive')
+        if not self.cameras or not 0 < self.step_s <= MAX_STEP_S:
+            raise ConfigError(f'a camera is needed, and a step_s within 0 and {MAX_STEP_S} s')
 
 
 MISSION = {

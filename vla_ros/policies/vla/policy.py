@@ -32,6 +32,7 @@ class VlaPolicy:
         self._model = model.to(device).eval()
         self._embodiment = embodiment
         self.device = str(device)
+        self.known_answer_off_rad_s: float | None = None
         self._device = device
         self._tokenize = build_tokenizer(model.config)
         self._instruction: str | None = None
