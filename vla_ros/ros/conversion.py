@@ -161,9 +161,8 @@ def chunk_from_message(message: JointTrajectory, joints: Sequence[str]) -> Actio
             not hold one velocity per joint.
     """
     if sorted(message.joint_names) != sorted(joints):
-        raise ObservationError(
-            f'chunk is for joints {list(message.joint_names)[:16]}, the arm has {list(joints)}'
-        )
+        named = [name[:64] for name in list(message.joint_names)[:16]]
+        raise ObservationError(f'chunk is for joints {named}, the arm has {list(joints)}')
     points = list(message.points)
     if not 0 < len(points) <= MAX_STEPS:
         raise ObservationError(f'chunk has {len(points)} steps; 1 to {MAX_STEPS} are possible')
