@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import yaml
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from sensor_msgs.msg import JointState
@@ -28,8 +34,10 @@ from vla_ros.types import ActionChunk, FloatArray
 
 CHUNK_STEPS, STEP_S, SPEED_RAD_S = 8, 0.1, 0.2
 TICKS_PER_CHUNK = 7
+STATES_HZ = 100.0  # of the stand-in for a robot
 WARM_UP = 200
 _START_S = 20.0
+_LOAD = 'import numpy as np\na = np.ones((256, 256))\nwhile True:\n    a @ a'
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,39 @@ def measure_node(arm_name: str, output: str, seconds: float) -> Ticks:
         ConfigError: the arm has no controller for the output.
         VlaRosError: the node does not start, or stops.
     """
+    return _measure(arm_name, output, seconds, 'tick')
+
+
+def measure_period(arm_name: str, output: str, seconds: float, rate_hz: float) -> Ticks:
+    """Return how evenly a guard_node process ticks at a rate while another keeps a core busy.
+
+    Raises:
+        VlaRosError: the node does not start, or stops.
+    """
+    path = Path(arm_name)
+    if path.suffix not in ('.yaml', '.yml'):
+        path = config_dir() / 'arms' / f'{arm_name}.yaml'
+    content = yaml.safe_load(path.read_text(encoding='utf-8')) | {'guard_rate_hz': rate_hz}
+    with tempfile.TemporaryDirectory(prefix='vla_ros_') as folder, _busy_core():
+        copy = Path(folder) / 'arm.yaml'
+        copy.write_text(yaml.safe_dump(content), encoding='utf-8')
+        return _measure(str(copy), output, seconds, 'period')
+
+
+@contextmanager
+def _busy_core() -> Iterator[None]:
+    """Keep one core busy, as a policy on the CPU does."""
+    one_thread = os.environ | {'OMP_NUM_THREADS': '1', 'OPENBLAS_NUM_THREADS': '1'}
+    process = subprocess.Popen([sys.executable, '-c', _LOAD], env=one_thread)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _measure(arm_name: str, output: str, seconds: float, what: str) -> Ticks:
+    """Run guard_node for a while; return percentiles of a duration on its diagnostics."""
     arm = load_arm(arm_name)
     if output not in arm.controllers:
         return Ticks(float('nan'), float('nan'))
@@ -91,7 +132,7 @@ def measure_node(arm_name: str, output: str, seconds: float) -> Ticks:
         session.spin(seconds)
         if not moving():
             raise VlaRosError(f'guard_node: {session.status[qos.GUARD_NODE].message}')
-        said = [float(session.value(qos.GUARD_NODE, f'tick_{p}_ms')) for p in ('p50', 'p99')]
+        said = [float(session.value(qos.GUARD_NODE, f'{what}_{p}_ms')) for p in ('p50', 'p99')]
     return Ticks(1000 * said[0], 1000 * said[1])
 
 
@@ -117,7 +158,7 @@ def _robot(session: Session, arm: Embodiment) -> Iterator[None]:
         chunks.publish(chunk_to_message(chunk, arm.joints))
 
     steady = Clock(clock_type=ClockType.STEADY_TIME)
-    period_s = 1.0 / arm.guard_rate_hz
+    period_s = 1.0 / STATES_HZ
     timers = [
         node.create_timer(period_s, publish_state, clock=steady),
         node.create_timer(period_s * TICKS_PER_CHUNK, publish_chunk, clock=steady),
