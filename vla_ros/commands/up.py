@@ -21,6 +21,7 @@ def main(
     sim: str = _DEFAULTS['sim'],
     policy: str = _DEFAULTS['policy'],
     output: str = _DEFAULTS['output'],
+    estop_topic: str = _DEFAULTS['estop_topic'],
     device: str = _DEFAULTS['device'],
     instruction: str = _DEFAULTS['instruction'],
     seed: str = _DEFAULTS['seed'],
@@ -36,8 +37,11 @@ def main(
     Args:
         arm: name in config/arms, or a YAML file of your own.
         sim: start the simulated robot: true, false, or auto (true for arm 'sim').
-        policy: shipped policy, 'hold', or a checkpoint folder.
+        policy: shipped policy, 'hold' (never moves), or a checkpoint folder; empty takes vla-reach
+            for arm 'sim', for which it was trained, else hold.
         output: velocity or trajectory; empty takes the arm's own.
+        estop_topic: std_msgs/Bool of an e-stop button, true while pressed: the arm moves only
+            while it is heard; empty for no button.
         device: auto, cpu or cuda.
         instruction: what to do from the start; empty waits for vla-ros say.
         seed: layout of the objects of the simulated scene.

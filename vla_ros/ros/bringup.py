@@ -15,6 +15,7 @@ from vla_ros.errors import ConfigError, choose
 from vla_ros.paths import config_dir
 
 SIMULATED_ARM = 'sim'
+SHIPPED_POLICY = 'vla-reach'
 ENCLAVES = '/vla_ros'
 """Below it every process has an SROS2 enclave of its own, by its name."""
 OPERATOR = 'operator'
@@ -36,8 +37,19 @@ ARGUMENTS = (
     Argument(
         'sim', 'auto', "start the simulated robot: true, false, or auto (true for arm 'sim')"
     ),
-    Argument('policy', 'vla-reach', "shipped policy, 'hold', or a checkpoint folder"),
+    Argument(
+        'policy',
+        '',
+        "shipped policy, 'hold' (never moves), or a checkpoint folder; empty takes vla-reach for "
+        "arm 'sim', for which it was trained, else hold",
+    ),
     Argument('output', '', "velocity or trajectory; empty takes the arm's own"),
+    Argument(
+        'estop_topic',
+        '',
+        'std_msgs/Bool of an e-stop button, true while pressed: the arm moves only while it is '
+        'heard; empty for no button',
+    ),
     Argument('device', 'auto', 'auto, cpu or cuda'),
     Argument('instruction', '', 'what to do from the start; empty waits for /vla/instruction'),
     Argument('seed', '0', 'layout of the objects of the simulated scene'),
@@ -92,11 +104,14 @@ def node_specs(arguments: Mapping[str, str]) -> list[NodeSpec]:
     if TRUTH.get(values['sim'], arm == SIMULATED_ARM):
         numbers = {name: _whole(values, name) for name in ('seed', 'image_width', 'image_height')}
         specs.append(NodeSpec('sim_node', False, parameters={'arm': arm, **numbers}))
-    guard = {'arm': arm, 'output': values['output'], 'autostart': True}
+    button = values['estop_topic']
+    guard: dict[str, bool | int | float | str] = {'arm': arm, 'output': values['output']}
+    guard |= {'estop_topic': button, 'estop_required': bool(button), 'autostart': True}
     specs.append(NodeSpec('guard_node', True, (config_dir() / 'guard.yaml',), guard))
     policy: dict[str, bool | int | float | str] = {
-        name: values[name] for name in ('arm', 'policy', 'device', 'instruction')
+        name: values[name] for name in ('arm', 'device', 'instruction')
     }
+    policy['policy'] = values['policy'] or (SHIPPED_POLICY if arm == SIMULATED_ARM else 'hold')
     policy |= {'threads': _whole(values, 'threads'), 'autostart': True}
     specs.append(NodeSpec('policy_node', True, parameters=policy))
     return specs

@@ -34,6 +34,22 @@ def test_arguments_reach_the_nodes():
     assert all(path.is_file() for path in specs['guard_node'].parameter_files)
 
 
+def test_a_real_arm_needs_nothing_else_and_moves_only_when_told_whose_policy():
+    for arm in ('fr3', 'panda', 'gen3', 'xarm7', 'iiwa7', 'iiwa14'):
+        guard, policy = node_specs({'arm': arm})
+        assert (guard.parameters['arm'], policy.parameters['arm']) == (arm, arm)
+        assert guard.parameters['output'] == ''  # the arm's own: trajectory
+        assert policy.parameters['policy'] == 'hold'
+    assert node_specs({})[2].parameters['policy'] == 'vla-reach'
+    assert node_specs({'arm': 'fr3', 'policy': 'mine'})[1].parameters['policy'] == 'mine'
+
+
+def test_a_button_that_is_named_is_required():
+    assert not node_specs({})[1].parameters['estop_required']
+    guard = node_specs({'estop_topic': '/estop'})[1].parameters
+    assert (guard['estop_topic'], guard['estop_required']) == ('/estop', True)
+
+
 @pytest.mark.parametrize(
     'arguments, message',
     [
