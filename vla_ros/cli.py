@@ -17,6 +17,7 @@ COMMANDS = {
     'stop': 'stop the arm, until it is re-armed',
     'rearm': 'let a stopped arm move again',
     'reset': 'lay out the simulated scene anew, by its seed',
+    'doctor': 'find out what would go wrong, and what to do about it',
     'collect': 'record episodes of the scripted expert in the simulator',
     'train': 'train the policy on recorded episodes',
     'eval': 'measure how often a policy reaches what a sentence names',

@@ -39,6 +39,8 @@ def test_every_command_has_a_module_and_a_help(name, capsys):
         (['train', '--data', '/nowhere'], 'vla-ros collect'),
         (['collect', '--seed', '999999999'], 'held-out'),
         (['collect', '--arm', 'nonsense'], "unknown arm 'nonsense'"),
+        (['doctor', 'arm:=nonsense'], "unknown arm 'nonsense'"),
+        (['doctor', 'seconds:=0'], 'seconds: 0.0 is not within'),
         (['up', 'arm:=nonsense'], "unknown arm 'nonsense'"),
         (['up', 'output:=torque'], "unknown output 'torque'; choose one of: trajectory, velocity"),
         (['up', 'seed:=x'], "seed: 'x' is not a whole number"),

@@ -1,0 +1,1 @@
+"""vla-ros doctor: looks at a graph and at this machine, and says what would go wrong."""
