@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -40,6 +42,8 @@ LATCHING = (
     "output 'velocity': the controller repeats the last command for ever. Use one that stops by "
     "itself when commands end (a command time-out of 0.1 s or less), or output 'trajectory'"
 )
+PRIORITY = -10
+"""What guard_node adds to its niceness; without the right to (`ulimit -e`) it stays as it is."""
 _TICKS = 1000  # of which the percentiles on /diagnostics are
 
 
@@ -276,7 +280,9 @@ class GuardNode(ManagedNode):
 
 
 def main() -> int:
-    """Run guard_node as a process."""
+    """Run guard_node as a process, before others where the system allows it."""
+    with contextlib.suppress(PermissionError):
+        os.nice(PRIORITY)  # before DDS starts its threads, which inherit it
     return run_node(GuardNode)
 
 
