@@ -6,7 +6,7 @@ the guard dies, the arm comes to rest by itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -61,7 +61,10 @@ class TrajectoryPlanner:
         if measured is not None:
             reference = np.clip(reference, measured - LEASH_RAD, measured + LEASH_RAD)
         self._reference, self._velocity = reference, velocity
-        return self._to_rest(reference + velocity * self._ahead_s, velocity)
+        # A joint that is beyond a limit is not pulled back at once, which would be a jump.
+        low, high = np.minimum(self._low, reference), np.maximum(self._high, reference)
+        plan = self._to_rest(reference + velocity * self._ahead_s, velocity)
+        return replace(plan, positions_rad=np.clip(plan.positions_rad, low, high))
 
     def reset(self) -> None:
         """Start from the measured position next time."""
@@ -85,6 +88,6 @@ class TrajectoryPlanner:
         positions = start + velocity * times_s - 0.5 * deceleration * times_s**2
         return ShortTrajectory(
             self._ahead_s + np.array(knots_s),
-            np.clip(positions, self._low, self._high),
+            positions,
             velocities,
         )

@@ -76,3 +76,20 @@ def test_look_ahead_does_not_lead_beyond_a_limit() -> None:
         plan = planner.plan(np.full(7, side * 0.5), limit - side * 0.001, 0.01)
         assert plan is not None
         np.testing.assert_allclose(plan.positions_rad[-1], limit)
+
+
+def test_a_joint_beyond_its_limit_is_not_pulled_back_at_once() -> None:
+    """The guard lets it crawl inwards at 0.02 rad/s; the trajectory must not jump there."""
+    arm = ARMS['sim']
+    planner = TrajectoryPlanner(arm, 0.01)
+    outside = arm.position_max_rad + 0.03
+    rest = planner.plan(np.zeros(7), outside, 0.01)
+    assert rest is not None
+    np.testing.assert_array_equal(rest.positions_rad, np.tile(outside, (2, 1)))
+    inwards = planner.plan(np.full(7, -0.02), outside, 0.01)
+    assert inwards is not None
+    assert (np.abs(inwards.positions_rad - outside) <= 0.02 * inwards.times_s[-1]).all()
+    planner.reset()
+    outwards = planner.plan(np.full(7, 0.02), outside, 0.01)
+    assert outwards is not None
+    assert (outwards.positions_rad == outside).all()
