@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import array
 import threading
 import time
 from typing import Any
 
+import cv2
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.context import Context
 from rclpy.node import Node
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
@@ -106,6 +108,14 @@ class Probe(Node):
 
     def say(self, text: str) -> None:
         self.instructions.publish(String(data=text))
+
+
+def compressed_message(probe: Probe) -> CompressedImage:
+    """Return a new picture as a PNG, stamped now."""
+    _, encoded = cv2.imencode('.png', probe.picture())
+    message = CompressedImage(format='png', data=array.array('B', encoded.tobytes()))
+    message.header.stamp = probe.get_clock().now().to_msg()
+    return message
 
 
 class Rhythm:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import array
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from fakes import ARM, ConstantPolicy, Probe, Rhythm
+from fakes import ARM, ConstantPolicy, Probe, Rhythm, compressed_message
 from lifecycle_msgs.msg import State
 from rclpy.parameter import Parameter
 from ros_graph import Graph
-from sensor_msgs.msg import CompressedImage, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
+from std_msgs.msg import String
 
 from vla_ros.core.embodiment import load_arm
 from vla_ros.errors import ConfigError, VlaRosError
@@ -28,16 +28,37 @@ class Bench:
 
     def __init__(self, graph: Graph, policy: ConstantPolicy, **parameters: object) -> None:
         self.graph, self.policy = graph, policy
+        self.stamps: set[int] = set()
         self.arm = load_arm(str(parameters.get('arm', 'sim')))
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         self.node = PolicyNode(policy=policy, context=graph.context, parameter_overrides=overrides)
         self.probe = Probe(graph.context)
         graph.executor.add_node(self.node)
         graph.executor.add_node(self.probe)
+        topics = (self.arm.cameras[name].topic for name in policy.cameras)
+        self.compressed = [
+            self.probe.create_publisher(CompressedImage, topic, qos.SENSOR)
+            for topic in topics
+            if topic.endswith('/compressed')
+        ]
         self.node.trigger_configure()
-        self.node.trigger_activate()
-        assert self.node.active
+        self.activate()
         assert graph.spin_until(self._connected)
+
+    def activate(self) -> None:
+        """Try until every input has been heard."""
+        assert self.until(self._activated, self.send_all)
+
+    def _activated(self) -> bool:
+        self.node.trigger_activate()
+        return self.node.active
+
+    def send_all(self) -> None:
+        """Send joint states and a frame of every camera."""
+        for camera in self.policy.cameras:
+            self.stamps.add(self.probe.send_frame(camera))
+        for publisher in self.compressed:
+            publisher.publish(compressed_message(self.probe))
 
     def _connected(self) -> bool:
         probe = self.probe
@@ -74,12 +95,9 @@ def bench(graph: Graph) -> Bench:
 
 def test_a_frame_gives_a_chunk_with_the_stamp_of_the_image(bench: Bench) -> None:
     bench.say('reach the red cube')
-    stamps: set[int] = set()
-    assert bench.until(
-        lambda: len(bench.probe.chunks) >= 3, lambda: stamps.add(bench.probe.send_frame())
-    )
+    assert bench.until(lambda: len(bench.probe.chunks) >= 3, bench.send_all)
     for chunk in bench.probe.chunks:
-        assert chunk.stamp_ns in stamps
+        assert chunk.stamp_ns in bench.stamps
         np.testing.assert_array_equal(chunk.velocities_rad_s, np.full((8, 7), 0.1))
     observation = bench.policy.observations[-1]
     assert observation.instruction == 'reach the red cube'
@@ -194,14 +212,8 @@ def test_an_absurd_instruction_is_refused_and_the_old_one_stays(bench: Bench) ->
 def test_several_cameras_make_one_observation(graph: Graph) -> None:
     bench = Bench(graph, ConstantPolicy(cameras=('front', 'wrist')))
     bench.say('reach the red cube')
-    stamps: list[int] = []
-
-    def send() -> None:
-        stamps.append(bench.probe.send_frame('wrist'))
-        bench.probe.send_frame('front')
-
-    assert bench.until(lambda: bench.probe.chunks, send)
-    assert bench.probe.chunks[0].stamp_ns in stamps
+    assert bench.until(lambda: bench.probe.chunks, bench.send_all)
+    assert bench.probe.chunks[0].stamp_ns in bench.stamps
     assert sorted(bench.policy.observations[-1].images) == ['front', 'wrist']
 
 
@@ -210,19 +222,8 @@ def test_a_compressed_camera_is_decoded(graph: Graph, tmp_path: Path) -> None:
     arm = tmp_path / 'arm.yaml'
     arm.write_text(text.replace('/camera/front/image_raw', '/camera/front/image_raw/compressed'))
     bench = Bench(graph, ConstantPolicy(), arm=str(arm))
-    camera = bench.probe.create_publisher(
-        CompressedImage, '/camera/front/image_raw/compressed', qos.SENSOR
-    )
     bench.say('reach the red cube')
-
-    def send() -> None:
-        bench.probe.send_state()
-        _, encoded = cv2.imencode('.png', bench.probe.picture())
-        message = CompressedImage(format='png', data=array.array('B', encoded.tobytes()))
-        message.header.stamp = bench.probe.get_clock().now().to_msg()
-        camera.publish(message)
-
-    assert bench.until(lambda: bench.probe.chunks, send)
+    assert bench.until(lambda: bench.probe.chunks, bench.send_all)
     assert bench.policy.observations[-1].images['front'].shape == (24, 32, 3)
 
 
@@ -231,8 +232,7 @@ def test_deactivated_it_is_silent_and_comes_back(bench: Bench) -> None:
     assert bench.until(lambda: bench.probe.chunks, bench.probe.send_frame)
     bench.node.trigger_deactivate()
     bench.probe.chunks.clear()
-    bench.node.trigger_activate()
-    assert bench.node.active
+    bench.activate()
     assert bench.status().get('instruction') is not None
     bench.say('')
     bench.say('reach the blue ball')
@@ -251,8 +251,97 @@ def test_it_starts_by_itself_when_asked_to(graph: Graph) -> None:
         context=graph.context,
         parameter_overrides=[Parameter('autostart', value=True)],
     )
-    graph.executor.add_node(node)
-    assert graph.spin_until(lambda: node.active)
+    probe = Probe(graph.context)
+    for each in (node, probe):
+        graph.executor.add_node(each)
+
+    def says(text: str) -> bool:
+        return text in probe.status.get('policy_node', {}).get('message', '')
+
+    assert graph.spin_until(lambda: says('no usable frame on /camera/front/image_raw'))
+    send = Rhythm(lambda: probe.images['front'].publish(frame_of(probe)))
+
+    def refused() -> bool:
+        send()
+        return says('no fresh state of panda_joint1')
+
+    assert graph.spin_until(refused)
+    assert not node.active
+    send = Rhythm(probe.send_frame)
+
+    def active() -> bool:
+        send()
+        return node.active
+
+    assert graph.spin_until(active)
+
+
+def frame_of(probe: Probe) -> Image:
+    return image_to_message(probe.picture(), ns_to_stamp(probe.now_ns()), 'front')
+
+
+def test_images_too_small_for_the_policy_and_a_clock_that_is_off_keep_it_inactive(
+    graph: Graph,
+) -> None:
+    policy = ConstantPolicy()
+    policy.camera_sizes = {'front': (128, 96)}
+    start = [Parameter('autostart', value=True)]
+    node = PolicyNode(policy=policy, context=graph.context, parameter_overrides=start)
+    probe = Probe(graph.context)
+    for each in (node, probe):
+        graph.executor.add_node(each)
+    large = probe.random.integers(0, 256, (96, 128, 3), np.uint8)
+
+    def until(send: Callable[[], object], holds: Callable[[], object]) -> bool:
+        rhythm = Rhythm(send)
+
+        def step() -> object:
+            rhythm()
+            return holds()
+
+        return graph.spin_until(step)
+
+    def says(text: str) -> bool:
+        return text in probe.status.get('policy_node', {}).get('message', '')
+
+    assert until(lambda: probe.send_frame(age_ns=10**11), lambda: says('100.0'))
+    assert until(
+        probe.send_frame, lambda: says('camera front sends 32x24, the policy needs 128x96')
+    )
+    assert not node.active
+    assert until(
+        lambda: probe.send_frame(image=np.roll(large, probe.random.integers(999))),
+        lambda: node.active,
+    )
+
+
+@pytest.mark.parametrize(
+    'name, value', [('arm', 'panda'), ('policy', 'hold'), ('threads', 4), ('autostart', True)]
+)
+def test_parameters_stay_as_they_are_at_run_time(bench: Bench, name: str, value: object) -> None:
+    before = bench.node.get_parameter(name).value
+    (result,) = bench.node.set_parameters([Parameter(name, value=value)])
+    assert not result.successful
+    assert f'{name}: read at start only' in result.reason
+    assert bench.node.get_parameter(name).value == before
+
+
+def test_a_flood_of_instructions_is_reported_and_the_newest_counts(bench: Bench) -> None:
+    count = itertools.count()
+
+    def flood() -> None:
+        bench.probe.send_frame()
+        for _ in range(10):
+            bench.probe.instructions.publish(String(data=f'reach cube {next(count)}'))
+
+    assert bench.until(
+        lambda: 'more than 5 instructions' in bench.status().get('message', ''), flood
+    )
+    bench.say('reach the red cube')
+    assert bench.until(lambda: bench.status()['level'] == '0', bench.probe.send_frame)
+    bench.probe.chunks.clear()
+    assert bench.until(lambda: bench.probe.chunks, bench.probe.send_frame)
+    assert bench.policy.observations[-1].instruction == 'reach the red cube'
 
 
 @pytest.mark.parametrize(
@@ -283,9 +372,9 @@ def test_a_policy_that_wants_another_camera_is_not_configured(graph: Graph) -> N
 
 
 def test_states_follow_the_lifecycle(graph: Graph) -> None:
-    node = PolicyNode(policy=ConstantPolicy(), context=graph.context)
-    graph.executor.add_node(node)
-    for transition in ('configure', 'activate', 'deactivate', 'cleanup', 'configure', 'activate'):
-        result = getattr(node, f'trigger_{transition}')()
+    bench = Bench(graph, ConstantPolicy())
+    for transition in ('deactivate', 'cleanup', 'configure'):
+        result = getattr(bench.node, f'trigger_{transition}')()
         assert result.name == 'SUCCESS', transition
+    bench.activate()
     assert State.PRIMARY_STATE_ACTIVE == 3

@@ -7,7 +7,8 @@ is loaded when the first image needs it: guard_node converts none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
@@ -16,10 +17,12 @@ from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from vla_ros.errors import ObservationError
+from vla_ros.ros.encoded_image import encoded_size
 from vla_ros.types import ActionChunk, FloatArray, ImageArray
 
 NANOSECONDS = 1_000_000_000
 MAX_SIDE = 8192
+MAX_DECODED_PIXELS = 1 << 24
 MAX_STEPS = 1000
 
 _CHANNELS = {'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1}
@@ -40,6 +43,13 @@ def ns_to_stamp(time_ns: int) -> Time:
     """Return nanoseconds as a time stamp."""
     sec, nanosec = divmod(time_ns, NANOSECONDS)
     return Time(sec=sec, nanosec=nanosec)
+
+
+def image_reader(topic: str) -> tuple[type, Callable[[Any], ImageArray]]:
+    """Return the message type of a camera topic, by its name, and what makes an image of one."""
+    if topic.endswith('/compressed'):
+        return CompressedImage, image_from_compressed
+    return Image, image_from_message
 
 
 def image_from_message(message: Image) -> ImageArray:
@@ -84,14 +94,19 @@ def image_from_compressed(message: CompressedImage) -> ImageArray:
     """Return a JPEG or PNG image as (H, W, 3) uint8, RGB.
 
     Raises:
-        ObservationError: the bytes are not an image that OpenCV can decode.
+        ObservationError: the bytes are no such image, or one that unfolds into an absurd size.
     """
     import cv2
 
     encoded = np.frombuffer(message.data, np.uint8)
+    size = encoded_size(encoded.data)
+    if size and (max(size) > MAX_SIDE or size[0] * size[1] > MAX_DECODED_PIXELS):
+        raise ObservationError(
+            f'compressed image is {size[0]} x {size[1]}; {MAX_DECODED_PIXELS} pixels at most'
+        )
     try:
-        bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
-    except cv2.error:  # damaged header, or larger than OpenCV allows
+        bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if size else None
+    except cv2.error:  # damaged
         bgr = None
     if bgr is None:
         raise ObservationError(

@@ -27,6 +27,7 @@ from vla_ros.errors import ConfigError, ObservationError, choose
 from vla_ros.ros import diagnostics, qos
 from vla_ros.ros.command_output import RESTING_MESSAGES, make_output
 from vla_ros.ros.conversion import chunk_from_message, stamp_to_ns
+from vla_ros.ros.inputs import from_the_future
 from vla_ros.ros.lifecycle import ManagedNode
 from vla_ros.ros.node_main import run_node
 from vla_ros.ros.parameters import read_parameters, refuse_unknown_parameters, with_changes
@@ -174,11 +175,12 @@ class GuardNode(ManagedNode):
             self.get_logger().error(f'STOP: {output.reason}; re-arm with {qos.REARM_SERVICE}')
 
     def _on_joint_state(self, message: JointState) -> None:
+        stamp_ns = stamp_to_ns(message.header.stamp)
+        if problem := from_the_future(stamp_ns, self._now_ns()):
+            self.get_logger().error(f'joint state {problem}', throttle_duration_sec=5.0)
+            return
         self._guard.on_joint_state(
-            list(message.name),
-            message.position,
-            stamp_to_ns(message.header.stamp),
-            time.monotonic_ns(),
+            list(message.name), message.position, stamp_ns, time.monotonic_ns()
         )
 
     def _on_chunk(self, message: JointTrajectory) -> None:

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vla_ros.types import ImageArray
+from vla_ros.core.embodiment import Embodiment
+from vla_ros.core.joint_state import JointStates
+from vla_ros.errors import ObservationError
+from vla_ros.types import ImageArray, Policy
 
 MAX_FRAME_AGE_NS = 200_000_000
 MAX_FUTURE_NS = 50_000_000
+MAX_JOINT_AGE_S = 0.1
 
 
 @dataclass
@@ -41,8 +45,8 @@ class Frames:
             self._cameras = {name: _Camera() for name in self._cameras}
         self._now_ns = now_ns
         last = self._cameras[camera]
-        if stamp_ns > now_ns + MAX_FUTURE_NS:
-            return f'stamped {(stamp_ns - now_ns) / 1e9:.3f} s in the future'
+        if problem := from_the_future(stamp_ns, now_ns):
+            return problem
         if now_ns - stamp_ns > MAX_FRAME_AGE_NS:
             return f'{(now_ns - stamp_ns) / 1e9:.3f} s old'
         if last.image is not None:
@@ -64,6 +68,14 @@ class Frames:
             if camera.image is None or now_ns - camera.stamp_ns > MAX_FRAME_AGE_NS
         ]
 
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Return width and height of the newest usable frame of every camera that sent one."""
+        return {
+            name: (camera.image.shape[1], camera.image.shape[0])
+            for name, camera in self._cameras.items()
+            if camera.image is not None
+        }
+
     def take(self, now_ns: int) -> tuple[Mapping[str, ImageArray], int] | None:
         """Return one new frame per camera and the oldest of their stamps, or None."""
         cameras = self._cameras.values()
@@ -76,6 +88,41 @@ class Frames:
             camera.used = True
         images = {name: c.image for name, c in self._cameras.items() if c.image is not None}
         return images, stamp_ns
+
+
+def from_the_future(stamp_ns: int, now_ns: int) -> str:
+    """Say that a stamp is ahead of the clock; empty if it is not. What comes later looks old."""
+    ahead_ns = stamp_ns - now_ns
+    return f'stamped {ahead_ns / 1e9:.3f} s in the future' if ahead_ns > MAX_FUTURE_NS else ''
+
+
+def check_inputs(
+    policy: Policy,
+    arm: Embodiment,
+    frames: Frames,
+    joints: JointStates,
+    now_ns: int,
+    mono_ns: int,
+) -> None:
+    """See whether everything arrives that a policy needs before it may be active.
+
+    Raises:
+        ObservationError: a camera or a joint is silent, or images are too small for the policy.
+    """
+    if missing := set(frames.missing(now_ns)) & set(policy.cameras):
+        topics = ', '.join(arm.cameras[name].topic for name in sorted(missing))
+        raise ObservationError(f'no usable frame on {topics}')
+    sizes = frames.sizes()
+    for name, (width, height) in getattr(policy, 'camera_sizes', {}).items():
+        if sizes[name][0] < width or sizes[name][1] < height:
+            raise ObservationError(
+                f'camera {name} sends {sizes[name][0]}x{sizes[name][1]}, the policy needs '
+                f'{width}x{height}; raise its resolution'
+            )
+    if silent := joints.missing(mono_ns, MAX_JOINT_AGE_S):
+        raise ObservationError(
+            f'no fresh state of {", ".join(silent)} on {arm.joint_states_topic}'
+        )
 
 
 def _same(image: ImageArray, other: ImageArray) -> bool:

@@ -7,6 +7,7 @@ import typing
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
@@ -70,6 +71,17 @@ def with_changes(config: D, parameters: Sequence[Parameter[Any]]) -> D:
     if fixed := sorted(set(changes) - known):
         raise ConfigError(f'{", ".join(fixed)}: read at start only; restart the node')
     return dataclasses.replace(config, **changes)
+
+
+def refuse_changes(node: Node) -> None:
+    """Refuse every parameter that is set at run time: this node reads its own at the start."""
+
+    def refuse(parameters: list[Parameter[Any]]) -> SetParametersResult:
+        fixed = ', '.join(p.name for p in parameters if p.name not in _OF_ROS)
+        reason = f'{fixed}: read at start only; restart the node' if fixed else ''
+        return SetParametersResult(successful=not fixed, reason=reason)
+
+    node.add_on_set_parameters_callback(refuse)
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:  # noqa: ANN401  whatever the field holds

@@ -22,23 +22,17 @@ from vla_ros.core.embodiment import load_arm
 from vla_ros.core.joint_state import JointStates
 from vla_ros.errors import ObservationError, choose
 from vla_ros.ros import diagnostics, qos
-from vla_ros.ros.conversion import (
-    chunk_to_message,
-    image_from_compressed,
-    image_from_message,
-    stamp_to_ns,
-)
+from vla_ros.ros.conversion import chunk_to_message, image_reader, stamp_to_ns
 from vla_ros.ros.inference import Inference, InferenceThread
-from vla_ros.ros.inputs import Frames
-from vla_ros.ros.instruction import clean_instruction
+from vla_ros.ros.inputs import MAX_JOINT_AGE_S, Frames, check_inputs, from_the_future
+from vla_ros.ros.instruction import MAX_HZ, InstructionRate, clean_instruction
 from vla_ros.ros.lifecycle import ManagedNode
 from vla_ros.ros.node_main import run_node
-from vla_ros.ros.parameters import read_parameters, refuse_unknown_parameters
+from vla_ros.ros.parameters import read_parameters, refuse_changes, refuse_unknown_parameters
 from vla_ros.ros.policy_config import PolicyConfig
 from vla_ros.types import ARM_JOINTS, ImageArray, Observation, Policy
 
 MIN_CONFIDENCE = 0.5
-MAX_JOINT_AGE_S = 0.1
 _STOP_TIMEOUT_S = 1.0
 _SILENT_NS = 500_000_000
 
@@ -57,6 +51,7 @@ class PolicyNode(ManagedNode):
         )
         self._config = read_parameters(self, PolicyConfig)
         refuse_unknown_parameters(self, PolicyConfig)
+        refuse_changes(self)
         self._arm = load_arm(self._config.arm)
         self._given = policy
         self._policy: Policy | None = policy
@@ -65,6 +60,7 @@ class PolicyNode(ManagedNode):
         self._frames = Frames(())
         self._joints = JointStates(self._arm.joints)
         self._heard_ns = 0
+        self._heard = InstructionRate()
         self._forget_history()
         self._chunks = self.create_lifecycle_publisher(
             JointTrajectory, qos.CHUNK_TOPIC, qos.COMMAND
@@ -97,17 +93,21 @@ class PolicyNode(ManagedNode):
         for camera in cameras:
             choose(f"camera of arm '{self._arm.name}'", camera, self._arm.cameras)
             topic = self._arm.cameras[camera].topic
-            compressed = topic.endswith('/compressed')
-            message_type = CompressedImage if compressed else Image
-            convert = image_from_compressed if compressed else image_from_message
+            message_type, convert = image_reader(topic)
             callback = functools.partial(self._on_image, camera, convert)
             self._camera_subscriptions.append(
                 self.create_subscription(message_type, topic, callback, qos.SENSOR)
             )
 
     def activate(self) -> None:
-        """Start the inference thread, with the initial instruction if there is one."""
+        """Start the inference thread, with the initial instruction if there is one.
+
+        Raises:
+            ObservationError: what the policy needs does not arrive, or cannot be used.
+        """
         assert self._policy is not None
+        mono_ns = time.monotonic_ns()
+        check_inputs(self._policy, self._arm, self._frames, self._joints, self._now_ns(), mono_ns)
         self._forget_history()
         self._instruction = clean_instruction(self._config.instruction)
         self._worker = InferenceThread(
@@ -136,11 +136,12 @@ class PolicyNode(ManagedNode):
         super().destroy_node()
 
     def _on_instruction(self, message: String) -> None:
+        self._heard.note(time.monotonic())
         try:
             instruction = clean_instruction(message.data)
         except ObservationError as error:
             self._refused = str(error)
-            self.get_logger().warning(f'refused: {error}')
+            self.get_logger().warning(f'refused: {error}', throttle_duration_sec=1.0)
             return
         self._refused = ''
         if not self.active or self._worker is None:
@@ -155,12 +156,13 @@ class PolicyNode(ManagedNode):
         if now_ns < self._heard_ns:  # simulated time was reset: old stamps mean nothing
             self._joints.forget_stamps()
         self._heard_ns = now_ns
-        problem = self._joints.update(
-            list(message.name),
-            message.position,
-            stamp_to_ns(message.header.stamp),
-            time.monotonic_ns(),
-        )
+        stamp_ns = stamp_to_ns(message.header.stamp)
+        if problem := from_the_future(stamp_ns, now_ns):
+            problem = f'joint state {problem}'
+        else:
+            problem = self._joints.update(
+                list(message.name), message.position, stamp_ns, time.monotonic_ns()
+            )
         if problem:
             self._bad_input = problem
             self.get_logger().error(problem, throttle_duration_sec=5.0)
@@ -261,11 +263,17 @@ class PolicyNode(ManagedNode):
         silent = time.monotonic_ns() - self._last_frame_ns > _SILENT_NS
         cameras = ', '.join(self._frames.missing(self._now_ns())) or 'every camera at once'
         joints = ', '.join(self._joints_missing)
+        why_inactive = (self.problem or 'inactive', self._bad_input or self._unusable)
         findings = (
-            (not self.active, diagnostics.WARN, self.problem or 'inactive'),
+            (not self.active, diagnostics.WARN, '; '.join(filter(None, why_inactive))),
             (self._error, diagnostics.ERROR, self._error),
             (self._bad_input, diagnostics.ERROR, self._bad_input),
             (self._refused, diagnostics.WARN, self._refused),
+            (
+                self._heard.too_fast(time.monotonic()),
+                diagnostics.WARN,
+                f'more than {MAX_HZ} instructions a second; the newest counts',
+            ),
             (silent, diagnostics.WARN, self._unusable or f'no frame from {cameras}'),
             (not self._instruction, diagnostics.OK, 'waiting for an instruction'),
             (self._joints_missing, diagnostics.WARN, f'no fresh state of {joints}'),

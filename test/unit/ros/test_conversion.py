@@ -7,6 +7,7 @@ import os
 os.environ.setdefault('ROS_PYTHON_CHECK_FIELDS', '1')
 
 import array
+import zlib
 
 import cv2
 import numpy as np
@@ -26,6 +27,7 @@ from vla_ros.ros.conversion import (
     ns_to_stamp,
     stamp_to_ns,
 )
+from vla_ros.ros.encoded_image import encoded_size
 from vla_ros.types import ActionChunk, ImageArray
 
 JOINTS = tuple(f'joint{k}' for k in range(1, 8))
@@ -126,6 +128,53 @@ def test_bytes_that_are_no_image_are_refused(content: bytes) -> None:
     message = CompressedImage(format='jpeg', data=array.array('B', content))
     with pytest.raises(ObservationError, match=f'with {len(content)} bytes cannot be decoded'):
         image_from_compressed(message)
+
+
+def bomb(kind: str, width: int, height: int) -> bytes:
+    """Return a small image whose header claims another size."""
+    picture = np.zeros((16, 16, 3), np.uint8)
+    content = bytearray(cv2.imencode(f'.{kind}', picture)[1].tobytes())
+    if kind == 'png':
+        content[16:24] = width.to_bytes(4, 'big') + height.to_bytes(4, 'big')
+        content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, 'big')
+    else:
+        at = content.index(b'\xff\xc0')
+        content[at + 5 : at + 9] = height.to_bytes(2, 'big') + width.to_bytes(2, 'big')
+    return bytes(content)
+
+
+@pytest.mark.parametrize('kind', ['png', 'jpg'])
+@pytest.mark.parametrize('size', [(30_000, 30_000), (8192, 8192), (65_535, 1), (1, 20_000)])
+def test_an_image_that_unfolds_into_too_much_is_not_decoded(
+    kind: str, size: tuple[int, int]
+) -> None:
+    content = bomb(kind, *size)
+    assert encoded_size(content) == size
+    message = CompressedImage(format=kind, data=array.array('B', content))
+    with pytest.raises(ObservationError, match=f'{size[0]} x {size[1]}; 16777216 pixels at most'):
+        image_from_compressed(message)
+
+
+@pytest.mark.parametrize('kind', ['png', 'jpg'])
+@given(cut=st.integers(0, 700), at=st.integers(0, 600), value=st.integers(0, 255))
+def test_a_damaged_image_is_refused_or_decoded(kind: str, cut: int, at: int, value: int) -> None:
+    content = bytearray(bomb(kind, 16, 16))
+    content[at % len(content)] = value
+    content = content[: max(1, len(content) - cut)]
+    try:
+        image = image_from_compressed(CompressedImage(data=array.array('B', bytes(content))))
+    except ObservationError:
+        return
+    assert image.ndim == 3
+    assert image.size <= 3 << 24
+
+
+def test_other_formats_and_endless_headers_have_no_size() -> None:
+    assert encoded_size(b'') is None
+    assert encoded_size(b'GIF89a' + b'\x00' * 30) is None
+    assert encoded_size(b'\xff\xd8' + b'\xff' * 100_000) is None
+    assert encoded_size(b'\xff\xd8' + b'\xff\xe0\x00\x02' * 100_000) is None
+    assert encoded_size(b'\x89PNG\r\n\x1a\n' + b'\x00' * 30) is None
 
 
 def test_a_joint_state_holds_every_sequence() -> None:

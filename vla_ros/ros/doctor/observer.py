@@ -10,13 +10,13 @@ from typing import Any
 from rclpy.duration import Duration, Infinite
 from rclpy.qos import HistoryPolicy, QoSCompatibility, QoSProfile, qos_check_compatible
 from rclpy.topic_endpoint_info import TopicEndpointInfo
-from sensor_msgs.msg import CompressedImage, Image, JointState
+from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import String
 
 from vla_ros.core.embodiment import CameraConfig, Embodiment
 from vla_ros.errors import ObservationError
 from vla_ros.ros import qos
-from vla_ros.ros.conversion import image_from_compressed, image_from_message, stamp_to_ns
+from vla_ros.ros.conversion import image_reader, stamp_to_ns
 from vla_ros.ros.doctor.camera_checks import COMPRESSED_TYPE, MESSAGE_TYPE
 from vla_ros.ros.doctor.snapshot import (
     Endpoint,
@@ -72,9 +72,7 @@ class Observer:
             self._listen(name, camera)
 
     def _listen(self, name: str, camera: CameraConfig) -> None:
-        compressed = camera.topic.endswith('/compressed')
-        kind = CompressedImage if compressed else Image
-        convert = image_from_compressed if compressed else image_from_message
+        kind, convert = image_reader(camera.topic)
         callback = functools.partial(self._on_image, name, convert)
         self._node.create_subscription(kind, camera.topic, callback, qos.SENSOR)
 
