@@ -39,7 +39,7 @@ ARROWS = (  # from, to, where the text is, and on which side of that point
         (12.5, 2.6),
         (12.65, 3.6),
         'right',
-        'chunk over; none for 0.14 s;\n'
+        'chunk over; none for 0.135 s;\n'
         'chunk refused; clock jumped\nor paused; no controller;\nguard held up',
     ),
     ((11.9, 2.6), (11.9, 4.6), (11.75, 3.6), 'left', 'a good chunk of\na new observation'),

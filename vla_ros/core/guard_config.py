@@ -57,7 +57,7 @@ class GuardConfig:
 
     velocity_scale: float = 1.0
     joint_state_timeout_s: float = 0.1
-    chunk_hold_s: float = 0.14
+    chunk_hold_s: float = 0.135
     chunk_timeout_s: float = 1.0
     max_chunk_steps: int = 200
     max_step_s: float = 1.0
