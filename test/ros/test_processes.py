@@ -38,7 +38,7 @@ def start(node: str, *parameters: str, domain_id: int | None = None) -> subproce
         ('policy_node', ['policy:=no-such', 'autostart:=true'], "policy 'no-such'"),
         ('policy_node', ['threads'], 'arguments after --ros-args cannot be used'),
         ('sim_node', ['cameras_hz:=fast'], "'cameras_hz' must be a float, got 'fast'"),
-        ('sim_node', ['arm:=/no/arm.yaml'], "arm file '/no/arm.yaml' does not exist"),
+        ('sim_node', ['arm:=/no/arm.yaml'], "file '/no/arm.yaml' does not exist"),
     ],
 )
 def test_nonsense_ends_with_one_clear_line_and_code_2(
