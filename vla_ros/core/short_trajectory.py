@@ -6,7 +6,7 @@ the guard dies, the arm comes to rest by itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -59,12 +59,14 @@ class TrajectoryPlanner:
             return None
         reference = reference + self._velocity * elapsed_s
         if measured is not None:
-            reference = np.clip(reference, measured - LEASH_RAD, measured + LEASH_RAD)
+            reference = np.maximum(reference, measured - LEASH_RAD)
+            reference = np.minimum(reference, measured + LEASH_RAD)
         self._reference, self._velocity = reference, velocity
         # A joint that is beyond a limit is not pulled back at once, which would be a jump.
         low, high = np.minimum(self._low, reference), np.maximum(self._high, reference)
         plan = self._to_rest(reference + velocity * self._ahead_s, velocity)
-        return replace(plan, positions_rad=np.clip(plan.positions_rad, low, high))
+        positions = np.minimum(np.maximum(plan.positions_rad, low), high)
+        return ShortTrajectory(plan.times_s, positions, plan.velocities_rad_s)
 
     def reset(self) -> None:
         """Start from the measured position next time."""

@@ -1,4 +1,8 @@
-"""How long one tick of the guard takes: the state machine alone, and the node through DDS."""
+"""How long one tick of the guard takes: alone, with its publishing, and in the running node.
+
+Back to back it is what the code costs. In the node a tick is woken from sleep, and where the
+processor slept, too, every first touch of code and data costs a multiple.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +20,18 @@ import numpy as np
 import yaml
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
+from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
 from vla_ros.core.embodiment import Embodiment, load_arm
-from vla_ros.core.guard import Guard, State
+from vla_ros.core.guard import Guard, GuardOutput, State
 from vla_ros.errors import VlaRosError
 from vla_ros.paths import config_dir
 from vla_ros.ros import qos
 from vla_ros.ros.bringup import NodeSpec
+from vla_ros.ros.command_output import make_output
 from vla_ros.ros.conversion import chunk_to_message, joint_state_to_message
 from vla_ros.ros.local_graph import free_domain_id
 from vla_ros.ros.processes import NodeProcesses
@@ -36,6 +42,7 @@ CHUNK_STEPS, STEP_S, SPEED_RAD_S = 8, 0.1, 0.2
 TICKS_PER_CHUNK = 7
 STATES_HZ = 100.0  # of the stand-in for a robot
 WARM_UP = 200
+Send = Callable[[GuardOutput, FloatArray | None], None]
 _START_S = 20.0
 _LOAD = 'import numpy as np\na = np.ones((256, 256))\nwhile True:\n    a @ a'
 
@@ -48,8 +55,8 @@ class Ticks:
     p99_us: float
 
 
-def measure_core(arm_name: str, ticks: int) -> Ticks:
-    """Time `Guard.tick` on an arm that swings back and forth, without ROS."""
+def measure_core(arm_name: str, ticks: int, send: Send = lambda output, measured: None) -> Ticks:
+    """Time `Guard.tick` and `send`, back to back, on an arm that swings, without ROS."""
     arm = load_arm(arm_name)
     guard, position = Guard(arm), arm.home_rad.copy()
     period_ns = round(1e9 / arm.guard_rate_hz)
@@ -63,11 +70,32 @@ def measure_core(arm_name: str, ticks: int) -> Ticks:
             guard.on_chunk(_swing(now_ns), now_ns, now_ns)
         start_ns = time.perf_counter_ns()
         output = guard.tick(now_ns, now_ns)
+        send(output, guard.positions(now_ns))
         durations_ns.append(time.perf_counter_ns() - start_ns)
         position += output.velocity * period_ns * 1e-9
     assert output.state is State.MOVING, output.reason
     median, p99 = np.percentile(durations_ns[WARM_UP:], (50, 99)) / 1e3
     return Ticks(float(median), float(p99))
+
+
+def measure_published(arm_name: str, output: str, ticks: int) -> Ticks:
+    """Time a tick with the publishing of its command to a subscriber, back to back."""
+    arm = load_arm(arm_name)
+    if output not in arm.controllers:
+        return Ticks(float('nan'), float('nan'))
+    with Session('bench', free_domain_id()) as session:
+        node = LifecycleNode('bench_guard', context=session.context)
+        command = make_output(node, arm, output)
+        kind, topic = next(c for c in _controllers(arm) if c[1] == command.topic)
+        session.node.create_subscription(kind, topic, lambda _: None, qos.COMMAND)
+        node.trigger_configure()
+        node.trigger_activate()
+        if not session.spin_until(command.listeners, _START_S):
+            raise VlaRosError(f'nobody hears {topic}; is DDS allowed to use the loopback?')
+        try:
+            return measure_core(arm_name, ticks, command.send)
+        finally:
+            node.destroy_node()
 
 
 def measure_node(arm_name: str, output: str, seconds: float) -> Ticks:
