@@ -10,6 +10,8 @@ import matplotlib
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 
+from vla_ros.core.guard_config import GuardConfig
+
 BOXES = {
     'INACTIVE': (1.1, 5.2, '#dddddd', 'commands nothing'),
     'READY': (6.2, 5.2, '#cfe8cf', 'at rest, zero every tick'),
@@ -39,7 +41,7 @@ ARROWS = (  # from, to, where the text is, and on which side of that point
         (12.5, 2.6),
         (12.65, 3.6),
         'right',
-        'chunk over; none for 0.135 s;\n'
+        f'chunk over; none for {GuardConfig.chunk_hold_s:g} s;\n'
         'chunk refused; clock jumped\nor paused; no controller;\nguard held up',
     ),
     ((11.9, 2.6), (11.9, 4.6), (11.75, 3.6), 'left', 'a good chunk of\na new observation'),

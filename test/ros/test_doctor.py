@@ -27,7 +27,7 @@ from vla_ros.ros.doctor.examine import examine
 from vla_ros.ros.local_graph import local_graph
 from vla_ros.ros.session import Session
 
-TIMING = {'CPU', 'frames front', 'frames wrist'}  # of this machine at this moment
+TIMING = {'CPU', 'frames front', 'frames wrist', 'diagnostics'}  # of this machine at this moment
 CHECKED = {
     'joints', 'units', 'joint-state rate', 'limits', 'camera front', 'frames front',
     'camera wrist', 'frames wrist', 'clock', 'controller', 'commands', 'diagnostics',

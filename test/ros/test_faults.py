@@ -1,7 +1,9 @@
 """Every fault of `vla-ros bench faults`, between real processes, at full speed.
 
 As often as the quick profile says; `make nightly` injects each fifty times. Reaction times are
-what is measured here, so a machine that is busy with something else makes these tests fail.
+what is measured here, and a machine that is busy with something else adds to them: the quick
+profile tries a fault that failed once more, all its repeats. The command and `make nightly` do
+not.
 """
 
 from __future__ import annotations
@@ -23,8 +25,11 @@ NAMES = [fault.name for fault in FAULTS]
 
 @pytest.fixture(scope='module')
 def rows() -> dict[str, Row]:
-    made = run(FAULTS, lambda fault: fault.full if NIGHTLY else fault.quick)
-    return {row.fault: row for row in made}
+    if NIGHTLY:
+        return {row.fault: row for row in run(FAULTS, lambda fault: fault.full)}
+    made = {row.fault: row for row in run(FAULTS, lambda fault: fault.quick)}
+    again = [fault for fault in FAULTS if made[fault.name].failed]
+    return made | {row.fault: row for row in run(again, lambda fault: fault.quick)}
 
 
 @pytest.mark.parametrize('name', NAMES)

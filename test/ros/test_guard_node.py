@@ -44,7 +44,7 @@ def test_chunk_moves_the_arm_and_its_end_holds(bench: Bench) -> None:
     assert bench.becomes('moving', bench.think)
     assert float(bench.status()['chunk_age_ms']) < 1000
     assert bench.becomes('hold')
-    assert bench.status()['reason'] == 'no new chunk for 0.135 s'
+    assert bench.status()['reason'] == 'no new chunk for 0.13 s'
     assert bench.until(bench.rests)
     steps = np.abs(np.diff(bench.arm.velocities, axis=0)).max(axis=0)
     assert (steps <= 2 * ARM.acceleration_max_rad_s2 / ARM.guard_rate_hz + 1e-9).all()

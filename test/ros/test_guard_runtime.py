@@ -25,7 +25,7 @@ def set_together(bench: Bench, **values: object) -> str:
     ('values', 'problem'),
     [
         ({'chunk_timeout_s': 2.0}, 'chunk_timeout_s: 1.0 can only be tightened'),
-        ({'velocity_scale': 0.5, 'chunk_hold_s': 0.2}, 'chunk_hold_s: 0.135 can only be'),
+        ({'velocity_scale': 0.5, 'chunk_hold_s': 0.2}, 'chunk_hold_s: 0.13 can only be'),
         ({'velocity_scale': 0.0}, 'velocity_scale is 0.0; it must be within'),
         ({'velocity_scale': float('nan')}, 'velocity_scale is nan; it must be within'),
         ({'velocity_scale': 1}, 'Wrong parameter type'),

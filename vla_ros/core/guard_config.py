@@ -36,8 +36,9 @@ class GuardConfig:
         velocity_scale: share of the arm's velocity limits that may be used.
         joint_state_timeout_s: a joint that was not heard of for longer means STOP.
         chunk_hold_s: no new chunk for longer means HOLD, even while the last one goes on: a dead
-            policy must not keep the arm moving. The default lets a policy of 15 Hz lose a frame;
-            a slower policy needs more.
+            policy must not keep the arm moving. The default leaves a tick to spare of the 150 ms
+            in which it must react; a frame that a policy of 15 Hz loses costs one tick of braking,
+            and a slower policy needs more.
         chunk_timeout_s: no new chunk for longer, once one has been executed, means STOP.
         max_chunk_steps: a chunk with more steps is refused.
         max_step_s: a chunk with longer steps is refused.
@@ -57,7 +58,7 @@ class GuardConfig:
 
     velocity_scale: float = 1.0
     joint_state_timeout_s: float = 0.1
-    chunk_hold_s: float = 0.135
+    chunk_hold_s: float = 0.13
     chunk_timeout_s: float = 1.0
     max_chunk_steps: int = 200
     max_step_s: float = 1.0

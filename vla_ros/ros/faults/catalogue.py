@@ -25,6 +25,7 @@ from vla_ros.ros.trajectory_player import TRACKING_GAIN_1_S
 CAMERA_SILENT_S = 0.2
 JOINTS_SILENT_S = 0.12  # 0.1 s and two periods of the simulated arm's guard
 AT_ONCE_S = 0.05
+CALL_S = 0.1  # a service call, from before it is made
 RIVAL_S = 1.0
 CLOCK_PAUSED_S = 0.22  # 0.2 s and two periods
 FLOODED_S = 0.011  # or a tenth above the undisturbed period, whatever is longer
@@ -104,7 +105,7 @@ FAULTS = (
             ('nan', faulty_sim.JOINTS_NOT_FINITE),
         )
     ),
-    Fault('e-stop service', inject.press_stop, inject.nothing, AT_ONCE_S, quick=20, watch_s=0.5),
+    Fault('e-stop service', inject.press_stop, inject.nothing, CALL_S, quick=20, watch_s=0.5),
     Fault('second publisher', inject.add_rival, inject.remove_rival, RIVAL_S, room_s=RIVAL_S),
     Fault(
         'instructions at 1 kHz',

@@ -37,6 +37,7 @@ _EVERY_MESSAGE = 1000
 _TO_SPEED_S = 30.0
 _HIT_S = 3.0
 _REARM_S = 0.1
+_AGREE_S = 5.0
 _SPIN_S = 0.02
 _FULL = 0.99
 _CHUNK_PERIOD_S = 0.07
@@ -192,15 +193,18 @@ class Rig:
         self.session.status.pop(process, None)
 
     def change_state(self, process: str, transition: int) -> None:
-        """Ask a lifecycle node for a transition.
+        """Ask a lifecycle node for a transition, until its inputs are there and it agrees.
 
         Raises:
-            VlaRosError: it refuses.
+            VlaRosError: it goes on refusing.
         """
         request = ChangeState.Request()
         request.transition.id = transition
-        if not self.session.call(ChangeState, f'/{process}/change_state', request).success:
-            raise VlaRosError(f'{process} refused transition {transition}')
+        deadline_s = time.monotonic() + _AGREE_S
+        while not self.session.call(ChangeState, f'/{process}/change_state', request).success:
+            if time.monotonic() > deadline_s:
+                raise VlaRosError(f'{process} refused transition {transition}')
+            self.session.spin(_SPIN_S)
 
 
 def _times_ns(info: Mapping[str, Any]) -> tuple[int, int]:
