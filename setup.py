@@ -19,6 +19,7 @@ DEV = [
     'psutil>=5.9,<8',
     'pyright==1.1.414',
     'pytest>=8,<10',
+    'pytest-rerunfailures>=15,<17',
     'ruff==0.17.6',
     'setuptools>=68',
     'wheel>=0.43',
