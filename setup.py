@@ -11,7 +11,14 @@ VERSION = re.search(r'<version>(.+?)</version>', (HERE / 'package.xml').read_tex
 NODES = ('policy_node', 'guard_node', 'sim_node')
 
 ROS = ['ros-kilted-rclpy[fastrtps]>=9.1,<10', 'ros-kilted-common-interfaces>=5.5,<6']
-SIM = ['mujoco>=3.3,<5', 'gymnasium>=1.0,<2', 'av>=12', 'matplotlib>=3.8,<4', 'joblib>=1.4,<2']
+SIM = [
+    'mujoco>=3.3,<5',
+    'gymnasium>=1.0,<2',
+    'av>=12',
+    'matplotlib>=3.8,<4',
+    'joblib>=1.4,<2',
+    'pillow>=10',
+]
 TRAIN = [*SIM, 'transformers>=4.50,<6']
 DEV = [
     'build>=1.2,<2',
@@ -68,7 +75,7 @@ setup(
         'sim': SIM,
         'train': TRAIN,
         'lerobot': ['lerobot==0.4.4'],
-        'vision': ['torchvision<1'],
+        'vision': ['torchvision<0.29'],
         'dev': DEV,
     },
     entry_points={

@@ -31,7 +31,11 @@ EXAMPLES = (
     'vla-ros eval --episodes 50 --phrasings held_out',
 )
 USAGE_ERROR, INTERRUPTED = 2, 130
-EXTRAS = {'rclpy': 'ros', 'mujoco': 'sim', 'gymnasium': 'sim', 'transformers': 'train'}
+EXTRAS = {
+    **dict.fromkeys(('rclpy', 'rcl_interfaces'), 'ros'),
+    **dict.fromkeys(('mujoco', 'gymnasium', 'joblib', 'matplotlib', 'av', 'PIL'), 'sim'),
+    'transformers': 'train',
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if package not in EXTRAS:
             raise
         return _fail(f"this needs {package}; type: pip install 'vla_ros[{EXTRAS[package]}]'")
+    except OSError as error:
+        return _fail(f'{error.filename or "the system"}: {error.strerror or error}')
     except KeyboardInterrupt:
         return INTERRUPTED
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -26,3 +28,8 @@ def test_every_promise_has_a_test() -> None:
     table = page.partition('| promise | test |')[2].splitlines()[2:]
     rows = [line for line in table if line.startswith('|')]
     assert [row for row in rows if '`test_' not in row and '](' not in row] == []
+
+
+@pytest.mark.parametrize('page', [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))])
+def test_no_page_has_a_gap_left_to_fill(page: Path) -> None:
+    assert '@@' not in page.read_text(encoding='utf-8')

@@ -52,7 +52,7 @@ def main(
     specs = node_specs(dict(locals()))
     console = Console(highlight=False, soft_wrap=True)
     stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stopping.set())
 
     def show(name: str, line: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -115,6 +116,8 @@ def _speeds(velocities: Mapping[str, float], limits: Mapping[str, float]) -> Pan
 def bar(fraction: float) -> Text:
     """Return a bar that grows from the middle to the left or right; full at -1 and 1."""
     half = BAR_WIDTH // 2
+    if not math.isfinite(fraction):  # a driver without velocities says NaN
+        fraction = 0.0
     length = min(half, round(abs(fraction) * half))
     colour = 'red' if abs(fraction) > 1 else 'yellow' if abs(fraction) > 0.8 else 'green'
     left = '█' * length if fraction < 0 else ''

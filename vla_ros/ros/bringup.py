@@ -52,7 +52,7 @@ ARGUMENTS = (
     ),
     Argument('device', 'auto', 'auto, cpu or cuda'),
     Argument('instruction', '', 'what to do from the start; empty waits for /vla/instruction'),
-    Argument('seed', '0', 'layout of the objects of the simulated scene'),
+    Argument('seed', '5', 'layout of the objects of the simulated scene'),
     Argument('threads', '1', 'CPU threads of the policy'),
     Argument('image_width', '0', "width of the simulated cameras; 0 takes the arm's YAML"),
     Argument('image_height', '0', "height of the simulated cameras; 0 takes the arm's YAML"),

@@ -81,6 +81,7 @@ def run_demo(config: DemoConfig, console: Console) -> bool:
             instructions = [own] if own else _our_own(list(objects))
             for instruction in instructions:
                 scene = _play(client, instruction, list(objects), console)
+                graph.check()
                 recording.scenes.append(scene)
                 if scene.rollout.updates[-1].guard_state == 'stop':
                     client.rearm()
@@ -168,10 +169,13 @@ def _judge(rollout: Rollout, target: str | None) -> tuple[bool, str]:
     nearest = min(rollout.distances_m, key=lambda name: rollout.distances_m[name])
     goal = target or nearest
     distance_mm = 1000 * rollout.distances_m[goal]
+    if target is None:
+        return (
+            False,
+            f'names no object on the table; ended {distance_mm:.0f} mm from the {nearest}',
+        )
     if rollout.reached(goal):
         return True, f'reached the {goal} in {update.elapsed_s:.1f} s, {distance_mm:.0f} mm off'
-    if target is None:
-        return False, 'no object on the table is named, and none was reached'
     return False, f'not reached: {distance_mm:.0f} mm from the point over the {goal}'
 
 

@@ -31,6 +31,7 @@ def write_figure(recording: Recording, path: Path) -> None:
     scenes = recording.scenes
     columns = max(2, _COLUMNS // len(scenes))
     plt.rcParams.update({'font.family': 'DejaVu Sans', 'text.color': INK, 'axes.labelcolor': INK})
+    plt.rcParams['text.parse_math'] = False  # a $ in a sentence is a $
     figure = plt.figure(figsize=(14, 6.9), dpi=120, facecolor='white')
     figure.text(0.062, 0.94, _TITLE, fontsize=18, weight='bold')
     pictures = GridSpec(

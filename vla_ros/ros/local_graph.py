@@ -13,6 +13,8 @@ from vla_ros.errors import VlaRosError
 from vla_ros.ros.bringup import NodeSpec, node_specs
 from vla_ros.ros.processes import NodeProcesses
 
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+
 
 @dataclass(frozen=True)
 class LocalGraph:
@@ -44,13 +46,14 @@ def local_processes(
     """Start these nodes on a free domain, and end them on leaving; see NodeProcesses."""
     domain_id = free_domain_id()
     extra = {'ROS_DOMAIN_ID': str(domain_id)}
-    # SIGTERM must not leave the processes behind: they are in sessions of their own.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # No signal may leave the processes behind: they are in sessions of their own.
+    before = {n: signal.signal(n, signal.default_int_handler) for n in _ENDING}
     try:
         with NodeProcesses(specs, on_line, extra_environment=extra) as processes:
             yield LocalGraph(domain_id, processes)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def free_domain_id() -> int:

@@ -126,7 +126,18 @@ class NodeProcesses:
         self._start(self._specs[name])
 
     def stop(self) -> None:
-        """Ask every node to end, the robot after the others; kill what does not in time."""
+        """Ask every node to end, the robot after the others; kill what does not in time.
+
+        Signals wait meanwhile: an impatient second Ctrl-C would leave processes behind.
+        """
+        waiting = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, waiting)
+        try:
+            self._stop()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _stop(self) -> None:
         first = [p for n, p in self._processes.items() if n != LAST_TO_STOP]
         last = [p for n, p in self._processes.items() if n == LAST_TO_STOP]
         for group in (first, last):

@@ -74,7 +74,7 @@ class SimCameras(threading.Thread):
                 for name in self._publishers:
                     self._publish(name)
                 deadline = max(deadline + self._period_s, time.monotonic() - self._period_s)
-                time.sleep(max(0.0, deadline - time.monotonic()))
+                self._stopping.wait(max(0.0, deadline - time.monotonic()))
             self._world.close()
         except BaseException as error:
             self.failure = error

@@ -21,6 +21,7 @@ from vla_ros.sim.grammar import shipped_phrasings
 from vla_ros.sim.scene import OBJECT_KINDS
 from vla_ros.sim.world import World
 from vla_ros.training.episodes import (
+    EPISODES_PER_SHARD,
     DatasetInfo,
     Frames,
     read_info,
@@ -29,8 +30,6 @@ from vla_ros.training.episodes import (
     write_shard,
 )
 from vla_ros.types import FloatArray
-
-EPISODES_PER_SHARD = 25
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ Each frame is labelled for every object on the table, so that one image trains f
 from __future__ import annotations
 
 import json
+import math
 import os
 import zipfile
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from vla_ros.errors import ConfigError
 
+EPISODES_PER_SHARD = 25
 FORMAT = 1
 
 
@@ -35,6 +37,11 @@ class DatasetInfo:
     first_seed: int
     episodes: int
     format: int = FORMAT
+
+    @property
+    def shards(self) -> int:
+        """How many files a complete recording has."""
+        return math.ceil(self.episodes / EPISODES_PER_SHARD)
 
 
 @dataclass(frozen=True)

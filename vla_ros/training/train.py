@@ -64,6 +64,11 @@ def train(
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     frames = read_frames(folder)
+    if (recorded := len(list(folder.glob('shard-*.npz')))) < info.shards:
+        raise ConfigError(
+            f"'{folder}' holds {recorded} of {info.shards} shards: recording was broken off; "
+            f'go on with: vla-ros collect --output {folder} --episodes {info.episodes}'
+        )
     model_config = _model_config(info)
     tokenizer = build_tokenizer(model_config)
     assert isinstance(tokenizer, WordTokenizer)

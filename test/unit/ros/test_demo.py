@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -14,7 +15,7 @@ from rich.console import Console
 from vla_ros.commands.bench_latency import show
 from vla_ros.commands.watch import bar, render
 from vla_ros.ros.bench_latency import LatencyReport
-from vla_ros.ros.demo import named_object
+from vla_ros.ros.demo import _judge, named_object
 from vla_ros.ros.demo_figure import write_figure
 from vla_ros.ros.demo_recording import Recording, Scene
 from vla_ros.ros.demo_video import RATE_HZ, SIZE, write_video
@@ -168,3 +169,22 @@ def test_latencies_are_shown_beside_their_goals() -> None:
     assert 'p50 ≤ 10, p99 ≤ 30' in text
     assert '1 lost' in text
     assert '–' in text
+
+
+def test_a_sentence_with_signs_of_mathematics_is_drawn_as_it_is(tmp_path: Path) -> None:
+    made = recording(1)
+    scene = made.scenes[0]
+    text = r'reach the $\frac$ cube'
+    rollout = replace(scene.rollout, instruction=text)
+    made.scenes[0] = replace(scene, rollout=rollout, outcome=text)
+    write_figure(made, tmp_path / 'demo.png')
+    assert (tmp_path / 'demo.png').stat().st_size > 10_000
+
+
+def test_only_a_named_object_can_be_reached() -> None:
+    rollout = recording(1).scenes[0].rollout
+    rollout.distances_m.update({'red cube': 0.01, 'green ball': 0.4})
+    assert _judge(rollout, 'red cube')[0]
+    success, outcome = _judge(rollout, None)
+    assert not success
+    assert 'names no object on the table' in outcome

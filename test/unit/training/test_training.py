@@ -1,5 +1,6 @@
 """Recording is resumable and refuses held-out seeds; training learns; figures are right."""
 
+import json
 import subprocess
 import sys
 
@@ -63,6 +64,14 @@ def test_recording_goes_on_where_it_stopped_and_is_reproducible(recorded, tmp_pa
 def test_a_folder_of_another_recording_is_left_alone(recorded):
     with pytest.raises(ConfigError, match='another data set'):
         collect(CollectConfig(episodes=3, workers=1), recorded)
+
+
+def test_half_a_recording_is_not_trained_on(recorded, tmp_path):
+    (tmp_path / 'shard-00000.npz').write_bytes(shard_path(recorded, 0).read_bytes())
+    info = json.loads((recorded / 'info.json').read_text()) | {'episodes': 60}
+    (tmp_path / 'info.json').write_text(json.dumps(info))
+    with pytest.raises(ConfigError, match=r'1 of 3 shards.*vla-ros collect'):
+        train(tmp_path, tmp_path / 'run', TrainConfig(steps=1))
 
 
 def test_held_out_seeds_are_never_recorded():
