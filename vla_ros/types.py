@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 ImageArray = NDArray[np.uint8]
+DepthArray = NDArray[np.float32]
 
 ARM_JOINTS = 7
 
@@ -24,12 +25,16 @@ class Observation:
         joint_positions_rad: (7,) in the order of the arm's YAML.
         instruction: the goal in words, as the operator gave it.
         stamp_ns: time of the oldest camera image in it, on the node clock.
+        gripper_opening_m: distance between the finger tips; None where there is no gripper.
+        depths_m: camera name → (H, W) float32, distance along the optical axis in metres.
     """
 
     images: Mapping[str, ImageArray]
     joint_positions_rad: FloatArray
     instruction: str
     stamp_ns: int = 0
+    gripper_opening_m: float | None = None
+    depths_m: Mapping[str, DepthArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class ActionChunk:
         confidence: probability that the instruction names something that the policy sees. A
             policy that does not believe its instruction returns zero velocities.
         note: one line for the operator, empty when there is nothing to say.
+        gripper_openings_m: (K,) wanted distances between the finger tips; None leaves the gripper.
     """
 
     velocities_rad_s: FloatArray
@@ -50,6 +56,7 @@ class ActionChunk:
     stamp_ns: int = 0
     confidence: float = 1.0
     note: str = field(default='')
+    gripper_openings_m: FloatArray | None = None
 
 
 class Policy(Protocol):
