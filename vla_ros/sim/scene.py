@@ -26,6 +26,12 @@ SHAPES = {
     'ball': (mujoco.mjtGeom.mjGEOM_SPHERE, (0.030, 0.0, 0.0)),
     'cylinder': (mujoco.mjtGeom.mjGEOM_CYLINDER, (0.024, 0.036, 0.0)),
 }
+CONTAINERS = tuple(f'{colour} bowl' for colour in COLOURS)
+BOWL_HEIGHT_M = 0.036
+BOWL_RADIUS_M = 0.064  # inside, at the rim
+_BOWL_FLOOR_RADIUS_M = 0.044
+_BOWL_FLOOR_M = 0.005
+_BOWL_SIDES = 8
 TORQUE_MAX_NM = (87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0)
 # The velocity servo: the arm follows a command with a time constant of 10 to 20 ms. Gain x time
 # step stays below a joint's inertia, so that a drive at its torque limit does not chatter.
@@ -68,6 +74,8 @@ def build_model(embodiment: Embodiment) -> mujoco.MjModel:
     _add_gripper_drive(spec)
     for kind in OBJECT_KINDS:
         _add_object(spec, kind)
+    for colour in COLOURS:
+        _add_bowl(spec, colour)
     return spec.compile()
 
 
@@ -96,3 +104,35 @@ def _add_object(spec: mujoco.MjSpec, kind: ObjectKind) -> None:
     geom = body.add_geom(spec.find_default('object'), type=geom_type, size=np.array(size))
     geom.name = kind.name
     geom.rgba = [*COLOURS[kind.colour], 1.0]
+
+
+def _add_bowl(spec: mujoco.MjSpec, colour: str) -> None:
+    """Add an eight-sided bowl that nothing can move; `World.reset` places it."""
+    body = spec.worldbody.add_body(name=f'{colour} bowl', mocap=True)
+    surface = {'conaffinity': 3, 'friction': [0.8, 0.005, 0.0001], 'rgba': [*COLOURS[colour], 1.0]}
+    body.add_geom(
+        name=f'{colour} bowl',
+        type=mujoco.mjtGeom.mjGEOM_CYLINDER,
+        size=[_BOWL_FLOOR_RADIUS_M + 0.004, _BOWL_FLOOR_M / 2, 0.0],
+        pos=[0.0, 0.0, _BOWL_FLOOR_M / 2],
+        **surface,
+    )
+    flare = np.arctan2(BOWL_RADIUS_M - _BOWL_FLOOR_RADIUS_M, BOWL_HEIGHT_M)
+    middle = (BOWL_RADIUS_M + _BOWL_FLOOR_RADIUS_M) / 2
+    width = (BOWL_RADIUS_M + 0.004) * np.tan(np.pi / _BOWL_SIDES)
+    for side in range(_BOWL_SIDES):
+        angle = 2 * np.pi * side / _BOWL_SIDES
+        body.add_geom(
+            type=mujoco.mjtGeom.mjGEOM_BOX,
+            size=[0.003, width, BOWL_HEIGHT_M / (2 * np.cos(flare))],
+            pos=[middle * np.cos(angle), middle * np.sin(angle), BOWL_HEIGHT_M / 2],
+            quat=_turned(angle, flare),
+            **surface,
+        )
+
+
+def _turned(yaw_rad: float, pitch_rad: float) -> list[float]:
+    """Return the quaternion (wxyz) of a pitch about y, then a yaw about z."""
+    cy, sy = np.cos(yaw_rad / 2), np.sin(yaw_rad / 2)
+    cp, sp = np.cos(pitch_rad / 2), np.sin(pitch_rad / 2)
+    return [cy * cp, -sy * sp, cy * sp, sy * cp]

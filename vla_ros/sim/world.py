@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import mujoco
@@ -14,18 +15,21 @@ import numpy as np
 
 from vla_ros.core.embodiment import Embodiment
 from vla_ros.errors import ConfigError, choose
-from vla_ros.sim.layout import sample_layout
-from vla_ros.sim.scene import OBJECT_KINDS, build_model
-from vla_ros.types import ARM_JOINTS, FloatArray, ImageArray
+from vla_ros.sim.layout import Pose, TableLayout, sample_layout, sample_table
+from vla_ros.sim.scene import CONTAINERS, OBJECT_KINDS, build_model
+from vla_ros.sim.surfaces import Surfaces
+from vla_ros.types import ARM_JOINTS, DepthArray, FloatArray, ImageArray
 
 HOVER_HEIGHT_M = 0.10  # a reach ends this far above the centre of the named object
+SCENES = ('reach', 'push', 'pick', 'put')
 _HOME_OPENING_M = 0.04
 _PARKED_M = (-60.0, 0.0, 1.0)  # where objects wait that are not on the table: far behind
+_IMAGINED_STEP_S = 0.01  # coarser than the model's own: what may come is cheap to look at
 
 
 @dataclass(frozen=True)
 class SceneObject:
-    """An object on the table; position of its centre in the base frame."""
+    """An object or a container on the table; position of its centre in the base frame."""
 
     name: str
     colour: str
@@ -64,21 +68,43 @@ class World:
             choose('camera', name, [self.model.camera(i).name for i in range(self.model.ncam)])
         self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
         self._kinds = ()
+        self._bowls: tuple[str, ...] = ()  # their colours
+        self._surfaces = Surfaces(self.model)
+        self._fingers = tuple(
+            set(np.flatnonzero(self.model.geom_bodyid == self.model.body(name).id).tolist())
+            for name in ('left_finger', 'right_finger')
+        )
+        self._imagined = mujoco.MjData(self.model)
         self.reset(0)
 
-    def reset(self, seed: int) -> None:
-        """Put the arm at home, at rest, and four objects on the table; the seed decides where."""
-        with self._changing:
-            self._reset(seed)
+    def reset(self, seed: int, task: str = 'reach') -> None:
+        """Put the arm at home, at rest, and objects on the table; the seed decides where.
 
-    def _reset(self, seed: int) -> None:
+        Args:
+            seed: of the layout.
+            task: reach puts four objects there; push, pick and put have scenes of another kind,
+                with bowls among 3 to 5 objects and with surfaces made for handling them.
+
+        Raises:
+            ConfigError: there are no scenes for such a task.
+        """
+        choose('task', task, SCENES)
+        if task == 'reach':
+            layout = TableLayout(tuple(sample_layout(np.random.default_rng(seed))), ())
+        else:
+            layout = sample_table(np.random.default_rng([seed, 1]), task)
+        with self._changing:
+            self._surfaces.set(handling=task != 'reach')
+            self._reset(layout)
+
+    def _reset(self, layout: TableLayout) -> None:
         mujoco.mj_resetData(self.model, self.data)
         self.data.qpos[:ARM_JOINTS] = self.embodiment.home_rad
         self.data.qpos[ARM_JOINTS : ARM_JOINTS + 2] = _HOME_OPENING_M / 2
         self.command_gripper(_HOME_OPENING_M)
-        layout = sample_layout(np.random.default_rng(seed))
-        self._kinds = tuple(kind for kind, _ in layout)
-        placed = dict(layout)
+        self._kinds = tuple(kind for kind, _ in layout.objects)
+        self._bowls = tuple(name.removesuffix(' bowl') for name, _ in layout.containers)
+        placed = dict(layout.objects)
         for index, kind in enumerate(OBJECT_KINDS):
             body, joint = self.model.body(kind.name), self.data.joint(kind.name)
             pose = placed.get(kind)
@@ -87,8 +113,19 @@ class World:
                 joint.qpos[:3] = np.add(_PARKED_M, (0.0, 0.15 * index, 0.0))
                 continue
             joint.qpos[:3] = (pose.x_m, pose.y_m, kind.rest_height_m)
-            joint.qpos[3:] = (np.cos(pose.yaw_rad / 2), 0.0, 0.0, np.sin(pose.yaw_rad / 2))
+            joint.qpos[3:] = _yaw_wxyz(pose)
+        self._place_containers(dict(layout.containers))
         mujoco.mj_forward(self.model, self.data)
+
+    def _place_containers(self, placed: Mapping[str, Pose]) -> None:
+        for index, name in enumerate(CONTAINERS):
+            mocap = self.model.body(name).mocapid[0]
+            pose = placed.get(name)
+            if pose is None:
+                self.data.mocap_pos[mocap] = np.add(_PARKED_M, (0.0, 0.3 * index, -0.5))
+            else:
+                self.data.mocap_pos[mocap] = (pose.x_m, pose.y_m, 0.0)
+                self.data.mocap_quat[mocap] = _yaw_wxyz(pose)
 
     def command_velocity(self, velocities_rad_s: FloatArray) -> None:
         """Latch seven joint velocities; the drives follow them until the next command."""
@@ -143,6 +180,55 @@ class World:
             for k in self._kinds
         )
 
+    @property
+    def containers(self) -> tuple[SceneObject, ...]:
+        """The containers that are on the table; position of the middle of their foot."""
+        return tuple(
+            SceneObject(
+                f'{colour} bowl', colour, 'bowl', self.data.body(f'{colour} bowl').xpos.copy()
+            )
+            for colour in self._bowls
+        )
+
+    def object_rotation(self, name: str) -> FloatArray:
+        """Return `rotation_object_to_base` (3, 3) of an object."""
+        return self.data.body(name).xmat.reshape(3, 3).copy()
+
+    @property
+    def tool_rotation(self) -> FloatArray:
+        """`rotation_tool_to_base` (3, 3): z points out of the gripper, fingers move along y."""
+        return self.data.site('tool').xmat.reshape(3, 3).copy()
+
+    @property
+    def tool_jacobian(self) -> FloatArray:
+        """d(position; rotation)/dq of the tool in the base frame, (6, 7)."""
+        jacobian = np.empty((6, self.model.nv))
+        site = self.model.site('tool').id
+        mujoco.mj_jacSite(self.model, self.data, jacobian[:3], jacobian[3:], site)
+        return jacobian[:, :ARM_JOINTS]
+
+    @property
+    def held(self) -> str:
+        """Name of the object that both fingers touch; empty when there is none."""
+        pairs = self.data.contact.geom
+        left, right = ({*pairs[np.isin(pairs, [*f]).any(axis=1)].flat} for f in self._fingers)
+        both = left & right
+        return next((k.name for k in self._kinds if self.model.geom(k.name).id in both), '')
+
+    @contextmanager
+    def imagined(self) -> Iterator[None]:
+        """Let the world go on from its state in coarser steps, and return to it at the end.
+
+        For asking what would come of an action. No other thread may use the world meanwhile.
+        """
+        data, step_s = self.data, self.model.opt.timestep
+        mujoco.mj_copyData(self._imagined, self.model, data)
+        self.data, self.model.opt.timestep = self._imagined, _IMAGINED_STEP_S
+        try:
+            yield
+        finally:
+            self.data, self.model.opt.timestep = data, step_s
+
     def target_position_m(self, name: str) -> FloatArray:
         """Return the point over an object that a reach must end at, in the base frame.
 
@@ -154,6 +240,33 @@ class World:
 
     def render(self, camera: str) -> ImageArray:
         """Return what a camera sees now, (H, W, 3) uint8 RGB, in a new buffer."""
+        self.look(camera)
+        return self.draw(camera)
+
+    def look(self, camera: str) -> None:
+        """Keep the scene as it is now for `draw`, which may come after the world has moved on."""
+        renderer = self._renderer(camera)
+        with self._changing:
+            renderer.update_scene(self.data, camera)
+
+    def draw(self, camera: str) -> ImageArray:
+        """Return what the camera saw when it last looked, (H, W, 3) uint8 RGB, a new buffer."""
+        renderer = self._renderer(camera)
+        for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
+            renderer.scene.flags[flag] = self._shadows
+        return renderer.render()
+
+    def render_depth(self, camera: str) -> DepthArray:
+        """Return how far what a camera sees now is along its optical axis, (H, W) in metres."""
+        self.look(camera)
+        renderer = self._renderer(camera)
+        renderer.enable_depth_rendering()
+        try:
+            return renderer.render()
+        finally:
+            renderer.disable_depth_rendering()
+
+    def _renderer(self, camera: str) -> mujoco.Renderer:
         if camera not in self._sizes:
             raise ConfigError(f"no size is given for camera '{camera}'; have {list(self._sizes)}")
         width, height = self._sizes[camera]
@@ -161,11 +274,7 @@ class World:
         if renderer is None:
             renderer = mujoco.Renderer(self.model, height, width)
             self._renderers[width, height] = renderer
-        with self._changing:
-            renderer.update_scene(self.data, camera)
-        for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
-            renderer.scene.flags[flag] = self._shadows
-        return renderer.render()
+        return renderer
 
     def camera_size(self, camera: str) -> tuple[int, int]:
         """Return (width, height) in pixels of a camera's images."""
@@ -174,10 +283,13 @@ class World:
     def project(self, camera: str, point_m: FloatArray) -> tuple[float, float]:
         """Return where a point of the base frame appears, as fractions (x, y) of the image."""
         width, height = self._sizes[camera]
-        view = self.data.camera(camera)
+        view, of_model = self.data.camera(camera), self.model.camera(camera)
         in_camera = view.xmat.reshape(3, 3).T @ (point_m - view.xpos)
-        fovy = np.deg2rad(self.model.camera(camera).fovy[0])
-        scale = 1.0 / (np.tan(fovy / 2) * -in_camera[2])
+        fovy = of_model.fovy[0]  # degrees, or metres where all rays are parallel
+        if self.model.cam_projection[of_model.id] == mujoco.mjtProjection.mjPROJ_ORTHOGRAPHIC:
+            scale = 2.0 / fovy
+        else:
+            scale = 1.0 / (np.tan(np.deg2rad(fovy) / 2) * -in_camera[2])
         return (
             float(0.5 + 0.5 * in_camera[0] * scale * height / width),
             float(0.5 - 0.5 * in_camera[1] * scale),
@@ -188,6 +300,10 @@ class World:
         for renderer in self._renderers.values():
             renderer.close()
         self._renderers.clear()
+
+
+def _yaw_wxyz(pose: Pose) -> tuple[float, float, float, float]:
+    return (np.cos(pose.yaw_rad / 2), 0.0, 0.0, np.sin(pose.yaw_rad / 2))
 
 
 def _sizes_of(embodiment: Embodiment) -> dict[str, tuple[int, int]]:

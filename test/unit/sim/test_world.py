@@ -109,5 +109,5 @@ def test_an_object_appears_where_it_is_projected(world):
 
 
 def test_unknown_camera_names_the_known_ones():
-    with pytest.raises(ConfigError, match=r"unknown camera 'top'.*front.*wrist"):
-        World(load_arm('sim'), camera_sizes={'top': (64, 48)})
+    with pytest.raises(ConfigError, match=r"unknown camera 'side'.*front.*top.*wrist"):
+        World(load_arm('sim'), camera_sizes={'side': (64, 48)})
