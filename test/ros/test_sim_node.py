@@ -23,6 +23,7 @@ from vla_ros.errors import ConfigError
 from vla_ros.ros import qos
 from vla_ros.ros.conversion import image_from_message, stamp_to_ns
 from vla_ros.ros.sim_node import SimNode
+from vla_ros.sim.world import World
 from vla_ros.types import FloatArray
 
 
@@ -152,6 +153,35 @@ def test_cameras_send_noisy_frames_and_their_parameters(graph: Graph) -> None:
     assert stamp_to_ns(frames[-1].header.stamp) > stamp_to_ns(frames[-2].header.stamp)
     assert (infos[-1].width, infos[-1].height) == (64, 48)
     assert infos[-1].k[0] == infos[-1].k[4] > 0
+
+
+def test_a_frame_shows_the_arm_as_it_is_at_the_stamp_and_comes_no_earlier(graph: Graph) -> None:
+    bench = Bench(graph, publish_clock=True, image_width=160, image_height=120)
+    clocks, frames = [0], []
+    bench.probe.create_subscription(
+        Clock, '/clock', lambda m: clocks.append(stamp_to_ns(m.clock)), qos.SENSOR
+    )
+
+    def on_frame(message: Image) -> None:
+        frames.append((stamp_to_ns(message.header.stamp), clocks[-1], message))
+
+    bench.probe.create_subscription(Image, '/camera/front/image_raw', on_frame, qos.SENSOR)
+    assert graph.spin_until(lambda: len(frames) > 1)
+    bench.velocity.publish(Float64MultiArray(data=[1.5] + [0.0] * 6))
+    assert graph.spin_until(lambda: bench.positions()[0] > 0.5)
+    bench.velocity.publish(Float64MultiArray(data=[0.0] * 7))
+    stamp_ns, clock_ns, message = frames[-1]
+    assert stamp_ns <= clock_ns + 10_000_000  # clock and frame come over topics of their own
+    known = {stamp_to_ns(s.header.stamp): np.array(s.position[:7]) for s in bench.states}
+    world = World(ARM, camera_sizes={'front': (160, 120)})
+    off = {}
+    for ticks in (-3, 0, 3):
+        world.set_joint_positions(known[stamp_ns + ticks * 10_000_000])
+        difference = world.render('front').astype(int) - image_from_message(message)
+        off[ticks] = np.abs(difference).mean()
+    world.close()
+    assert off[0] < 0.9  # half a grey level of noise, and objects that settled
+    assert off[0] + 0.3 < min(off[-3], off[3]), off
 
 
 def test_objects_and_tool_are_where_the_kinematics_say(bench: Bench) -> None:

@@ -27,6 +27,7 @@ from vla_ros.ros.inference import Inference, InferenceThread
 from vla_ros.ros.inputs import MAX_JOINT_AGE_S, Frames, check_inputs, from_the_future
 from vla_ros.ros.instruction import MAX_HZ, InstructionRate, clean_instruction
 from vla_ros.ros.lifecycle import ManagedNode
+from vla_ros.ros.memory import reuse_large_blocks
 from vla_ros.ros.node_main import run_node
 from vla_ros.ros.parameters import read_parameters, refuse_changes, refuse_unknown_parameters
 from vla_ros.ros.policy_config import PolicyConfig
@@ -289,6 +290,7 @@ class PolicyNode(ManagedNode):
 
 def main() -> int:
     """Run policy_node as a process."""
+    reuse_large_blocks()
     return run_node(PolicyNode)
 
 

@@ -1,4 +1,8 @@
-"""The cameras of the simulated arm: one thread that renders and publishes."""
+"""The cameras of the simulated arm: one thread that draws and publishes.
+
+Physics is one period ahead of the clock (see `sim_node`), so that a frame is drawn before the
+instant that it shows, and published when that instant has come.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +24,16 @@ from vla_ros.sim.world import World
 from vla_ros.types import ImageArray
 
 _SMOOTHING = 0.05  # of the mean that `render_ms` is
+_STEP_TIMEOUT_S = 0.05  # a world that stands still is drawn, too
 
 
-class _StampingNode(Protocol):
-    def now_ns(self) -> int: ...
+class Ahead(Protocol):
+    """A simulation that is ahead of the clock."""
+
+    changing: threading.Lock
+    """Held while the world and `instant` change."""
+    instant: tuple[int, float]
+    """The instant that the world shows: stamp (ns), and when it comes on the monotonic clock."""
 
 
 class SimCameras(threading.Thread):
@@ -37,18 +47,20 @@ class SimCameras(threading.Thread):
         self,
         node: Node,
         world: World,
+        simulation: Ahead,
         cameras: Mapping[str, CameraConfig],
         stopping: threading.Event,
     ) -> None:
-        """Publish through `node`, which also has `now_ns`, until `stopping` is set."""
+        """Publish through `node` what the world shows until `stopping` is set."""
         super().__init__(name='cameras', daemon=True)
         self.failure: BaseException | None = None
         self.render_ms = 0.0
         self.warm = threading.Event()
         """Set once the shaders are compiled, which holds the interpreter for a while."""
         self._world = world
+        self._simulation = simulation
         self._stopping = stopping
-        self._stamping: _StampingNode = node  # type: ignore[assignment]  sim_node has now_ns
+        self._stepped = threading.Event()
         self._period_s = 1 / max((c.rate_hz for c in cameras.values()), default=1.0)
         self._publishers = {}
         for name, camera in cameras.items():
@@ -75,19 +87,30 @@ class SimCameras(threading.Thread):
                     self._publish(name)
                 deadline = max(deadline + self._period_s, time.monotonic() - self._period_s)
                 self._stopping.wait(max(0.0, deadline - time.monotonic()))
+                self._stepped.clear()
+                self._stepped.wait(_STEP_TIMEOUT_S)
             self._world.close()
         except BaseException as error:
             self.failure = error
             self.warm.set()
 
+    def on_step(self) -> None:
+        """Say that physics took a step: the moment to look at the world."""
+        self._stepped.set()
+
     def _publish(self, name: str) -> None:
         images, infos, info = self._publishers[name]
         if not images.get_subscription_count() and not infos.get_subscription_count():
             return
-        stamp = ns_to_stamp(self._stamping.now_ns())
-        start = time.monotonic()
-        image = self._with_noise(self._world.render(name))
-        self.render_ms += _SMOOTHING * ((time.monotonic() - start) * 1e3 - self.render_ms)
+        start_s = time.monotonic()
+        with self._simulation.changing:
+            stamp_ns, comes_at_s = self._simulation.instant
+            self._world.look(name)
+        stamp = ns_to_stamp(stamp_ns)
+        image = self._with_noise(self._world.draw(name))
+        drawn_s = time.monotonic()
+        self.render_ms += _SMOOTHING * ((drawn_s - start_s) * 1e3 - self.render_ms)
+        self._stopping.wait(max(0.0, comes_at_s - drawn_s))
         images.publish(image_to_message(image, stamp, info.header.frame_id))
         info.header.stamp = stamp
         infos.publish(info)

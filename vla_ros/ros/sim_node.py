@@ -1,7 +1,10 @@
 """The simulated robot behind the topics of a real one: arm, gripper, controllers and cameras.
 
-Physics and joint states run on one thread at 100 Hz, rendering on another: OpenGL works without
-the interpreter's lock, so a camera frame does not delay a joint state.
+Physics and joint states run on one thread at 100 Hz, drawing on another: OpenGL works without
+the interpreter's lock, so a camera frame does not delay a joint state. Physics is one period
+ahead: each tick publishes the state of its instant, then computes that of the next with the
+command that is latched, as an arm does that reads its command once a period. A frame of the next
+instant is drawn meanwhile; a real camera draws nothing.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from vla_ros.core.embodiment import load_arm
 from vla_ros.errors import ObservationError
 from vla_ros.ros import diagnostics, qos
 from vla_ros.ros.conversion import NANOSECONDS, joint_state_to_message, ns_to_stamp, stamp_to_ns
+from vla_ros.ros.memory import reuse_large_blocks
 from vla_ros.ros.node_main import run_node
 from vla_ros.ros.parameters import read_parameters, refuse_unknown_parameters
 from vla_ros.ros.scene_messages import pose_at, scene_json, scene_markers
@@ -63,15 +67,16 @@ class SimNode(Node):
         self._seed = self._config.seed
         self._world.reset(self._seed)
 
-        self._changing = threading.Lock()
+        self.changing = threading.Lock()
         self._latched = np.zeros(ARM_JOINTS)
         self._player = TrajectoryPlayer(self._arm.joints, self._arm.velocity_max_rad_s)
         self._time_ns = 0
+        self.instant = self.now_ns(), time.monotonic()
         self._step_ms = 0.0
         self._progress: deque[tuple[float, int]] = deque()
         self._failure: BaseException | None = None
         self._make_bridge()
-        self._cameras = SimCameras(self, self._world, cameras, self._stopping)
+        self._cameras = SimCameras(self, self._world, self, cameras, self._stopping)
         physics = threading.Thread(target=self._run_physics, name='physics', daemon=True)
         self._threads = [physics, self._cameras]
         for thread in self._threads:
@@ -127,13 +132,13 @@ class SimNode(Node):
                 once=True,
             )
             return
-        with self._changing:
+        with self.changing:
             self._player.clear()
             self._latched = command
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
         stamp_ns = stamp_to_ns(message.header.stamp)
-        with self._changing:
+        with self.changing:
             now_s = self._time_ns / NANOSECONDS
             start_s = now_s + (stamp_ns - self.now_ns()) / NANOSECONDS if stamp_ns else now_s
             try:
@@ -152,7 +157,7 @@ class SimNode(Node):
         if opening.shape != (1,) or not np.isfinite(opening).all():
             self.get_logger().error('gripper command dropped: 1 finite number needed', once=True)
             return
-        with self._changing:
+        with self.changing:
             self._world.command_gripper(float(opening[0]))
 
     def _on_parameters(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
@@ -167,7 +172,7 @@ class SimNode(Node):
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._seed = int(self.get_parameter('seed').value)
-        with self._changing:
+        with self.changing:
             self._player.clear()
             self._latched = np.zeros(ARM_JOINTS)
             self._world.reset(self._seed)
@@ -192,21 +197,28 @@ class SimNode(Node):
             self._failure = error
 
     def _tick(self) -> None:
-        start_ns = time.perf_counter_ns()
-        with self._changing:
-            self._world.command_velocity(self._command())
-            self._world.step(PERIOD_S)
-            self._time_ns += _PERIOD_NS
+        with self.changing:
             stamp = ns_to_stamp(self.now_ns())
             positions, velocities = self._measured()
             tool = self._world.tool_position_m
-        self._step_ms = (time.perf_counter_ns() - start_ns) / 1e6
         if self._clock_topic:
             self._clock_topic.publish(Clock(clock=stamp))
         joints = self._arm.joints + (self._arm.gripper.joints if self._arm.gripper else ())
         self._joint_states.publish(joint_state_to_message(joints, positions, velocities, stamp))
         header = Header(stamp=stamp, frame_id=qos.BASE_FRAME)
         self._tool.publish(PoseStamped(header=header, pose=pose_at(tool)))
+        self._step()
+        self._cameras.on_step()
+
+    def _step(self) -> None:
+        """Compute the state at the end of this period, which begins now."""
+        start_s = time.monotonic()
+        with self.changing:
+            self.instant = self.now_ns() + _PERIOD_NS, start_s + PERIOD_S
+            self._world.command_velocity(self._command())
+            self._world.step(PERIOD_S)
+            self._time_ns += _PERIOD_NS
+        self._step_ms = (time.monotonic() - start_s) * 1e3
 
     def _command(self) -> FloatArray:
         if not self._player.active:
@@ -231,7 +243,7 @@ class SimNode(Node):
         )
 
     def _publish_objects(self) -> None:
-        with self._changing:
+        with self.changing:
             markers = scene_markers(self._world, ns_to_stamp(self.now_ns()))
         self._objects.publish(markers)
 
@@ -269,6 +281,7 @@ class SimNode(Node):
 
 def main() -> int:
     """Run sim_node as a process."""
+    reuse_large_blocks()
     return run_node(SimNode)
 
 
