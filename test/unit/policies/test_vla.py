@@ -10,10 +10,10 @@ import torch
 
 from vla_ros.core.embodiment import load_arm
 from vla_ros.errors import CheckpointError, ConfigError, ObservationError
+from vla_ros.policies.known_answer import TOLERANCE_RAD_S, answer
 from vla_ros.policies.registry import load_policy
 from vla_ros.policies.vla.config import MISSION, VlaConfig
 from vla_ros.policies.vla.encoders import build_tokenizer
-from vla_ros.policies.vla.known_answer import TOLERANCE_RAD_S, answer
 from vla_ros.policies.vla.loading import save_vla
 from vla_ros.policies.vla.model import VlaModel
 from vla_ros.policies.vla.tokenizer import WordTokenizer, words_of

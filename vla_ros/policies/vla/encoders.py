@@ -6,7 +6,6 @@ B batch, C channels, H and W rows and columns, L words, D width of an encoder.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vla_ros.errors import CheckpointError
+from vla_ros.policies.pretrained import load_local_first, pretrained_model
 from vla_ros.policies.vla.config import SMALL, VlaConfig
 from vla_ros.policies.vla.tokenizer import Tokenizer, WordTokenizer
 
@@ -117,7 +117,7 @@ def build_vision(config: VlaConfig) -> SmallVision | PretrainedVision:
     """Return the vision encoder, with pretrained weights unless `vision_config` is given."""
     if config.vision == SMALL:
         return SmallVision()
-    backbone = _backbone(config.vision, config.vision_config)
+    backbone = pretrained_model(config.vision, config.vision_config)
     width = getattr(backbone.config, 'hidden_sizes', [0])[-1]
     if not width:
         raise CheckpointError(f"'{config.vision}' has no feature maps; use a ResNet-like encoder")
@@ -128,7 +128,7 @@ def build_language(config: VlaConfig) -> SmallLanguage | PretrainedLanguage:
     """Return the language encoder, with pretrained weights unless `language_config` is given."""
     if config.language == SMALL:
         return SmallLanguage(config)
-    backbone = _backbone(config.language, config.language_config)
+    backbone = pretrained_model(config.language, config.language_config)
     return PretrainedLanguage(backbone, backbone.config.hidden_size)
 
 
@@ -143,7 +143,7 @@ class _PretrainedTokenizer:
     def __init__(self, name: str, length: int) -> None:
         from transformers import AutoTokenizer
 
-        self._tokenizer = _local_first(AutoTokenizer, name)
+        self._tokenizer = load_local_first(AutoTokenizer, name)
         self._length = length
 
     def __call__(self, sentences: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -155,31 +155,3 @@ class _PretrainedTokenizer:
             return_tensors='np',
         )
         return tokens['input_ids'], tokens['attention_mask'].astype(np.bool_)
-
-
-def _backbone(name: str, content: Any) -> Any:  # noqa: ANN401 - a transformers model
-    """Return a transformers model: random by its configuration, or pretrained by its name."""
-    try:
-        from transformers import AutoConfig, AutoModel
-    except ImportError as error:
-        raise CheckpointError(
-            f"encoder '{name}' needs transformers; type: pip install 'vla_ros[train]'"
-        ) from error
-    if content is None:
-        return _local_first(AutoModel, name)
-    values = dict(content)
-    return AutoModel.from_config(AutoConfig.for_model(values.pop('model_type'), **values))
-
-
-def _local_first(loader: Any, name: str) -> Any:  # noqa: ANN401 - a transformers class
-    """Load from this machine, and only if that fails from the hub; never run remote code."""
-    try:
-        return loader.from_pretrained(name, local_files_only=True)
-    except (OSError, ValueError):
-        try:
-            return loader.from_pretrained(name)
-        except (OSError, ValueError) as error:
-            raise CheckpointError(
-                f"encoder '{name}' is neither on this machine nor can it be downloaded; give a "
-                "folder that holds its config.json and model.safetensors, or use 'small'"
-            ) from error

@@ -24,8 +24,8 @@ from vla_ros.policies.checkpoint import (
     read_weights,
     save_checkpoint,
 )
+from vla_ros.policies.known_answer import answer, check_known_answer
 from vla_ros.policies.vla.config import SMALL, VlaConfig
-from vla_ros.policies.vla.known_answer import answer, check_known_answer
 from vla_ros.policies.vla.model import VlaModel
 from vla_ros.policies.vla.policy import VlaPolicy
 

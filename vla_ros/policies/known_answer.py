@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from vla_ros.core.embodiment import Embodiment
 from vla_ros.errors import CheckpointError
 from vla_ros.policies.checkpoint import MANIFEST, Manifest
-from vla_ros.policies.vla.policy import VlaPolicy
 from vla_ros.types import FloatArray, ImageArray, Observation
 
 INSTRUCTION = 'reach the red cube'
 TOLERANCE_RAD_S = {'cpu': 0.01, 'cuda': 0.1}  # float32 on other machines; bfloat16
+
+
+class PredictingPolicy(Protocol):
+    """A policy whose prediction can be asked for, whether the policy believes it or not."""
+
+    device: str
+    camera_sizes: dict[str, tuple[int, int]]
+
+    def predict(self, observation: Observation) -> tuple[FloatArray, float]:
+        """Return velocities (K, 7) in rad/s and the confidence."""
+        ...
+
+    def reset(self) -> None:
+        """Forget the episode."""
+        ...
 
 
 def known_observation(embodiment: Embodiment, cameras: dict[str, tuple[int, int]]) -> Observation:
@@ -25,7 +40,7 @@ def known_observation(embodiment: Embodiment, cameras: dict[str, tuple[int, int]
     return Observation(images, embodiment.home_rad, INSTRUCTION)
 
 
-def answer(policy: VlaPolicy, embodiment: Embodiment) -> FloatArray:
+def answer(policy: PredictingPolicy, embodiment: Embodiment) -> FloatArray:
     """Return the first velocities (7,) in rad/s for the known observation."""
     velocities, _ = policy.predict(known_observation(embodiment, policy.camera_sizes))
     policy.reset()
@@ -33,7 +48,7 @@ def answer(policy: VlaPolicy, embodiment: Embodiment) -> FloatArray:
 
 
 def check_known_answer(
-    folder: Path, policy: VlaPolicy, manifest: Manifest, embodiment: Embodiment
+    folder: Path, policy: PredictingPolicy, manifest: Manifest, embodiment: Embodiment
 ) -> float | None:
     """Return by how much the answer differs (rad/s), None where the manifest has none.
 
