@@ -35,9 +35,9 @@ _NEVER_LOST_NS = NANOSECONDS // 2  # a frame so close to the end may still be un
 class LatencyReport:
     """Milliseconds as (p50, p95, p99), by what they are of.
 
-    A frame is stamped before it is drawn, and published after. 'all but the forward pass' is
-    camera → command less the median forward pass; the row after it leaves out the drawing of
-    each frame, too, which a real camera does not do.
+    A frame carries the instant that it shows, and is published once it is drawn. 'all but the
+    forward pass' is camera → command less the median forward pass; the row after it leaves out
+    what of the drawing is left after the stamp, too, which a real camera does not do.
     """
 
     rows_ms: Mapping[str, tuple[float, ...]]
