@@ -37,16 +37,38 @@ class ReachExpert:
     def velocity(self, joint_positions_rad: FloatArray, goal_m: FloatArray) -> FloatArray:
         """Return joint velocities (..., 7) for positions (..., 7) and goals (..., 3)."""
         frame = tool_frame(self._kinematics, joint_positions_rad)
-        jacobian = tool_jacobian(self._kinematics, joint_positions_rad)[..., :5, :]
+        jacobian = tool_jacobian(self._kinematics, joint_positions_rad)
         way = goal_m - frame[..., :3, 3]
         speed = GAIN_PER_S * np.linalg.norm(way, axis=-1, keepdims=True)
         linear = GAIN_PER_S * way * np.minimum(1.0, SPEED_MAX_M_S / np.maximum(speed, 1e-9))
+        return self.follow(joint_positions_rad, jacobian, frame[..., :3, 2], linear)
+
+    def follow(
+        self,
+        joint_positions_rad: FloatArray,
+        jacobian: FloatArray,
+        axis: FloatArray,
+        linear: FloatArray,
+        yaw_rate_rad_s: FloatArray | None = None,
+    ) -> FloatArray:
+        """Return joint velocities (..., 7) that move the tool and turn it straight down.
+
+        Args:
+            joint_positions_rad: (..., 7).
+            jacobian: (..., 6, 7) of the tool in the base frame at these positions.
+            axis: the tool's z axis in the base frame, (..., 3).
+            linear: wanted velocity of the tool in the base frame, (..., 3) in m/s.
+            yaw_rate_rad_s: wanted turning about the base's z axis, (..., 1); None leaves the yaw
+                to the null-space pull, and the task has five dimensions instead of six.
+        """
         # rotating about (z_tool x down) turns the tool's z axis straight down
-        axis = frame[..., :3, 2]
         tilt = UPRIGHT_GAIN_PER_S * np.stack([-axis[..., 1], axis[..., 0]], axis=-1)
-        task = np.concatenate([linear, tilt], axis=-1)
+        parts = [linear, tilt] if yaw_rate_rad_s is None else [linear, tilt, yaw_rate_rad_s]
+        task = np.concatenate(parts, axis=-1)
+        size = task.shape[-1]
+        jacobian = jacobian[..., :size, :]
         transpose = jacobian.swapaxes(-1, -2)
-        inverse = transpose @ np.linalg.inv(jacobian @ transpose + DAMPING**2 * np.eye(5))
+        inverse = transpose @ np.linalg.inv(jacobian @ transpose + DAMPING**2 * np.eye(size))
         posture = POSTURE_GAIN_PER_S * (self._home_rad - joint_positions_rad)
         residual = task - np.einsum('...ij,...j->...i', jacobian, posture)
         velocity = posture + np.einsum('...ij,...j->...i', inverse, residual)

@@ -131,6 +131,11 @@ class World:
         """Latch seven joint velocities; the drives follow them until the next command."""
         self.data.ctrl[:ARM_JOINTS] = velocities_rad_s
 
+    @property
+    def commanded_velocity_rad_s(self) -> FloatArray:
+        """A copy of the seven joint velocities that are latched."""
+        return self.data.ctrl[:ARM_JOINTS].copy()
+
     def command_gripper(self, opening_m: float) -> None:
         """Latch the distance between the finger tips."""
         self.data.ctrl[ARM_JOINTS:] = np.clip(opening_m / 2, 0.0, 0.04)
@@ -189,6 +194,10 @@ class World:
             )
             for colour in self._bowls
         )
+
+    def object_position_m(self, name: str) -> FloatArray:
+        """Return the centre of an object or of a container's foot, in the base frame."""
+        return self.data.body(name).xpos.copy()
 
     def object_rotation(self, name: str) -> FloatArray:
         """Return `rotation_object_to_base` (3, 3) of an object."""

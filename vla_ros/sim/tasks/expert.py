@@ -1,0 +1,169 @@
+"""The scripted expert of all tasks: a memoryless function of the state of the world.
+
+What is to be done next is read off the geometry: is the object between the fingers, do both touch
+it, is it lifted, is it over its place? So any state can be labelled, also one that a noisy rollout
+or a learned policy got into. The height of the tool over the object (or the place, or the point
+behind the object) grows with what is still missing in the plane: a funnel, down which the tool
+comes only when it is aligned, and in which it rises when it is not.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vla_ros.core.embodiment import Embodiment
+from vla_ros.sim.expert import ReachExpert
+from vla_ros.sim.tasks.goal import DIRECTIONS, Goal
+from vla_ros.sim.tasks.goals import LIFT_TOOL_M, place_m, placed
+from vla_ros.sim.tasks.grasp import Grasp, grasp_of, yaw_error
+from vla_ros.sim.world import World
+from vla_ros.types import FloatArray
+
+OPEN_M, CLOSED_M = 0.08, 0.0
+GAIN_PER_S = 3.5
+SPEED_MAX_M_S = 0.35
+YAW_GAIN_PER_S = 3.0
+YAW_RATE_MAX_RAD_S = 1.5
+YAW_LEVER_M = 0.05  # a yaw off by 0.1 rad keeps the tool as high as 5 mm in the plane
+ALIGNED_M = 0.006
+SLOPE = 3.0  # of the funnel: height over what is missing in the plane
+HOVER_M = 0.07  # rim of the funnel: the finger tips are over everything on the table
+CARRY_TOOL_M = 0.18
+RETREAT_TOOL_M = 0.20
+RIM_TOOL_M = 0.047  # the finger tips are over the rim of a bowl
+PUSH_TOOL_M = 0.032
+PUSH_SPEED_M_S = 0.12
+PUSH_CLEARANCE_M = 0.03  # between the closed gripper and the object before the push
+PUSH_STEER_PER_S = 4.0
+LANE_M = 0.015  # how far off the line through the object a push goes on
+TIP_M = 0.010  # half of the closed gripper
+
+
+class Expert:
+    """Velocities and opening that bring the world nearer to a goal."""
+
+    def __init__(self, embodiment: Embodiment) -> None:
+        """Build for an arm with kinematics; else a ConfigError says so."""
+        self._drive = ReachExpert(embodiment)
+
+    def action(self, world: World, goal: Goal) -> tuple[FloatArray, float]:
+        """Return joint velocities (7,) in rad/s and the gripper's opening in metres."""
+        held = world.held
+        if goal.task == 'reach':
+            target = world.target_position_m(goal.object)
+            opening = CLOSED_M if held not in ('', goal.object) else OPEN_M
+            return self._drive.velocity(world.joint_positions_rad, target), opening
+        if held not in ('', goal.object):
+            return self._move(world, np.zeros(3)), OPEN_M
+        if goal.task == 'push':
+            return self._push(world, goal)
+        if goal.task == 'put' and placed(world, goal):
+            return self._let_go(world, goal)
+        if held:
+            return self._lift(world) if goal.task == 'pick' else self._carry(world, goal)
+        return self._grasp(world, grasp_of(world, goal.object))
+
+    def _grasp(self, world: World, grasp: Grasp) -> tuple[FloatArray, float]:
+        tool, opening = world.tool_position_m, world.gripper_opening_m
+        way = grasp.tool_m - tool
+        turn = None if grasp.yaw_rad is None else yaw_error(world, grasp.yaw_rad, grasp.period_rad)
+        missing = float(np.hypot(way[0], way[1])) + YAW_LEVER_M * abs(turn or 0.0)
+        across, along, _ = np.abs(world.tool_rotation.T @ (grasp.object_m - tool))
+        room = (opening - grasp.width_m) / 2
+        between = -way[2] < 0.022 and across < 0.012 and along < room + 0.006
+        if between and abs(turn or 0.0) < 0.3:
+            close = -way[2] < 0.008 and across < 0.009
+            return self._move(world, self._towards(way), turn), CLOSED_M if close else OPEN_M
+        above = _funnel(missing)
+        if room < 0.005:
+            above = max(above, HOVER_M - 0.01)  # wait over it until the fingers are open
+        return self._move(world, self._descend(way, above), turn), OPEN_M
+
+    def _lift(self, world: World) -> tuple[FloatArray, float]:
+        way = np.array([0.0, 0.0, LIFT_TOOL_M - world.tool_position_m[2]])
+        return self._move(world, self._towards(way)), CLOSED_M
+
+    def _carry(self, world: World, goal: Goal) -> tuple[FloatArray, float]:
+        grasp, tool = grasp_of(world, goal.object), world.tool_position_m
+        place = place_m(world, goal)
+        hang = tool[2] - grasp.object_m[2] + grasp.half_height_m  # tool over the lowest point
+        release = max(RIM_TOOL_M, hang + 0.010) if goal.inside else hang + 0.003
+        turn = None
+        if not goal.inside:
+            turn = yaw_error(world, float(np.arctan2(place[1], place[0])), np.pi)
+        way = np.append(place[:2] - grasp.object_m[:2], release - tool[2])
+        missing = float(np.hypot(way[0], way[1])) + YAW_LEVER_M * abs(turn or 0.0)
+        if missing < 2 * ALIGNED_M and -way[2] < 0.006:
+            return self._move(world, np.zeros(3)), OPEN_M
+        above = _funnel(missing, CARRY_TOOL_M - release)
+        return self._move(world, self._descend(way, above), turn), CLOSED_M
+
+    def _let_go(self, world: World, goal: Goal) -> tuple[FloatArray, float]:
+        """Open, then rise; the object is where it belongs."""
+        grasp, tool = grasp_of(world, goal.object), world.tool_position_m
+        aside, above = np.hypot(*(tool - grasp.object_m)[:2]), tool[2] - grasp.object_m[2]
+        around = aside < 0.04 and above < 0.03
+        if around and world.gripper_opening_m < grasp.width_m + 0.008:
+            return self._move(world, np.zeros(3)), OPEN_M
+        way = np.array([0.0, 0.0, RETREAT_TOOL_M - tool[2]])
+        return self._move(world, self._towards(way)), OPEN_M
+
+    def _push(self, world: World, goal: Goal) -> tuple[FloatArray, float]:
+        grasp, tool = grasp_of(world, goal.object), world.tool_position_m
+        x, y = DIRECTIONS[goal.argument]
+        ahead, aside = np.array([x, y, 0.0]), np.array([-y, x, 0.0])
+        contact = _half_width(world, goal.object, ahead) + TIP_M
+        behind = grasp.object_m - (contact + PUSH_CLEARANCE_M) * ahead
+        to_object = grasp.object_m - tool
+        gap, off = float(to_object @ ahead) - contact, float(to_object @ aside)
+        low = tool[2] < PUSH_TOOL_M + 0.02
+        if low and abs(off) < LANE_M and -0.02 < gap < PUSH_CLEARANCE_M + 0.03:
+            down = GAIN_PER_S * (PUSH_TOOL_M - tool[2])
+            linear = PUSH_SPEED_M_S * ahead + PUSH_STEER_PER_S * off * aside
+            linear[2] = down
+            return self._move(world, linear), CLOSED_M
+        way = np.append((behind - tool)[:2], PUSH_TOOL_M - tool[2])
+        missing = float(np.hypot(way[0], way[1]))
+        return self._move(world, self._descend(way, _funnel(missing))), CLOSED_M
+
+    def _descend(self, way: FloatArray, above_m: float) -> FloatArray:
+        """Return the velocity along a way whose end is to be kept under the tool by `above_m`.
+
+        While the tool is lower than that it rises, and moves in the plane the less, the more.
+        """
+        rise = way[2] + above_m
+        share = np.clip(1.0 - (rise - 0.01) / 0.03, 0.0, 1.0)
+        return self._towards(np.array([share * way[0], share * way[1], rise]))
+
+    def _towards(self, way: FloatArray) -> FloatArray:
+        speed = GAIN_PER_S * float(np.linalg.norm(way))
+        return GAIN_PER_S * way * min(1.0, SPEED_MAX_M_S / max(speed, 1e-9))
+
+    def _move(self, world: World, linear: FloatArray, turn_rad: float | None = None) -> FloatArray:
+        yaw_rate = None
+        if turn_rad is not None:
+            limit = YAW_RATE_MAX_RAD_S
+            yaw_rate = np.clip([YAW_GAIN_PER_S * turn_rad], -limit, limit)
+        return self._drive.follow(
+            world.joint_positions_rad,
+            world.tool_jacobian,
+            world.tool_rotation[:, 2],
+            linear,
+            yaw_rate,
+        )
+
+
+def _funnel(missing_m: float, rim_m: float = HOVER_M) -> float:
+    return float(np.clip(SLOPE * (missing_m - ALIGNED_M), 0.0, rim_m))
+
+
+def _half_width(world: World, name: str, ahead: FloatArray) -> float:
+    """Return how far an object reaches from its centre along a direction."""
+    shape = name.split()[-1]
+    rotation = world.object_rotation(name)
+    if shape == 'cube':
+        return 0.026 * float(np.abs(rotation.T @ ahead).sum())
+    if shape == 'ball':
+        return 0.030
+    along = abs(float(rotation[:, 2] @ ahead))
+    return 0.036 * along + 0.024 * float(np.sqrt(max(0.0, 1 - along**2)))
