@@ -74,7 +74,7 @@ class Probe(Node):
         self.random = np.random.default_rng(0)
 
     def _on_chunk(self, message: JointTrajectory) -> None:
-        self.chunks.append(chunk_from_message(message, ARM.joints))
+        self.chunks.append(chunk_from_message(message, ARM.joints, ARM.gripper_joint))
 
     def _on_status(self, message: DiagnosticArray) -> None:
         for status in message.status:

@@ -78,11 +78,19 @@ class Fuzzer:
         """Return a chunk with numbers, joints, shapes or times that cannot be."""
         random = self.random
         velocities = random.normal(0, 1, (int(random.integers(1, 12)), 7))
-        kind = random.integers(6)
+        kind = random.integers(7)
         if kind == 0:
             velocities[random.integers(len(velocities)), random.integers(7)] = random.choice(NASTY)
-        chunk = ActionChunk(velocities, 0.1, now.sec * 10**9 + now.nanosec)
-        message = chunk_to_message(chunk, ARM.joints)
+        openings = random.uniform(0.0, 0.08, len(velocities))
+        if kind == 6:
+            openings[random.integers(len(openings))] = random.choice([*NASTY, -0.01, 0.09])
+        chunk = ActionChunk(
+            velocities,
+            0.1,
+            now.sec * 10**9 + now.nanosec,
+            gripper_openings_m=openings if kind == 6 or random.integers(2) else None,
+        )
+        message = chunk_to_message(chunk, ARM.joints, ARM.gripper_joint)
         if kind == 1:
             message.joint_names = message.joint_names[: int(random.integers(7))]
         elif kind == 2:

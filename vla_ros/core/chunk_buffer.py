@@ -74,6 +74,17 @@ class ChunkBuffer:
             return rows[step] if step < len(rows) else None
         return (1.0 - share) * rows[step] + share * rows[step + 1]
 
+    def opening_m(self, now_ns: int) -> float | None:
+        """Return the opening of the gripper that the step of now wants; None when it wants none.
+
+        Openings are not interpolated; the gripper's limiter sees to its speed.
+        """
+        if self._chunk is None or self._chunk.gripper_openings_m is None:
+            return None
+        step, _ = self._place(now_ns)
+        openings_m = self._chunk.gripper_openings_m
+        return float(openings_m[step]) if step < len(openings_m) else None
+
     def _place(self, now_ns: int) -> tuple[int, float]:
         """Return the step of the chunk that a time is in, and how much of it has passed.
 

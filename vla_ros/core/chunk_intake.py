@@ -25,6 +25,7 @@ class ChunkIntake:
     def __init__(self, arm: Embodiment) -> None:
         """Wait for the first chunk."""
         self._velocity_max = arm.velocity_max_rad_s
+        self._gripper = arm.gripper
         self._buffer = ChunkBuffer()
         self._silent, self._starved = Watchdog(), Watchdog()
         self._newest_ns = NEVER_NS
@@ -58,7 +59,7 @@ class ChunkIntake:
             self._drop(f'chunk refused: stamped {ahead_s:.3f} s in the future')
             return
         try:
-            check_chunk(chunk, config)
+            check_chunk(chunk, config, self._gripper)
         except ObservationError as error:
             self.refuse(str(error))
             return
@@ -77,6 +78,10 @@ class ChunkIntake:
         """Drop a bad chunk, and the one in use: who sends the one is not to be trusted."""
         self.bad_in_a_row += 1
         self._drop(f'chunk refused: {problem}')
+
+    def opening_m(self, stamp_ns: int) -> float | None:
+        """Return the opening of the gripper that the policy wants now; None when it wants none."""
+        return self._buffer.opening_m(stamp_ns)
 
     def request(self, config: GuardConfig, stamp_ns: int, mono_ns: int) -> FloatArray | None:
         """Return what the policy wants now; None when it wants nothing, or has fallen silent."""

@@ -34,11 +34,19 @@ class CameraConfig:
 
 @dataclass(frozen=True)
 class GripperConfig:
-    """A parallel gripper, commanded by its opening in metres."""
+    """A parallel gripper, commanded by its opening: the distance between the finger tips.
+
+    Attributes:
+        joints: those of the fingers, whose positions in metres add up to the opening.
+        topic: std_msgs/Float64MultiArray that holds the opening to go to, in metres.
+        opening_max_m: fully open; closed is 0.
+        speed_max_m_s: how fast the commanded opening may change.
+    """
 
     joints: tuple[str, ...]
     topic: str
     opening_max_m: float
+    speed_max_m_s: float
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,8 @@ class Embodiment:
         self._check_joints()
         self._check_limits()
         self._check_stopping()
+        if self.gripper:
+            self._check_gripper(self.gripper)
         self._check_topics()
 
     def _fail(self, key: str, problem: str) -> NoReturn:
@@ -173,6 +183,17 @@ class Embodiment:
                 'measure actuator_lag_s',
             )
 
+    def _check_gripper(self, gripper: GripperConfig) -> None:
+        fingers = gripper.joints
+        if not fingers or len({*self.joints, *fingers}) != ARM_JOINTS + len(fingers):
+            self._fail(
+                'gripper: joints', f"names that are not the arm's are needed, got {fingers}"
+            )
+        if not 0 < gripper.opening_max_m < 1:
+            self._fail('gripper: opening_max_m', f'{gripper.opening_max_m} is no opening')
+        if not 0 < gripper.speed_max_m_s <= 10:
+            self._fail('gripper: speed_max_m_s', f'{gripper.speed_max_m_s} is not within 0 and 10')
+
     def _check_topics(self) -> None:
         for mode in (self.output, *self.controllers):
             choose(f'output mode in {self.source}', mode, OUTPUT_MODES)
@@ -182,8 +203,6 @@ class Embodiment:
         topics['joint_states_topic'] = self.joint_states_topic
         if self.gripper:
             topics['gripper: topic'] = self.gripper.topic
-            if not 0 < self.gripper.opening_max_m < 1:
-                self._fail('gripper: opening_max_m', f'{self.gripper.opening_max_m} is no opening')
         topics |= {f'controllers.{m}': f'/{name}' for m, name in self.controllers.items()}
         if not self.cameras:
             self._fail('cameras', 'at least one is needed')
@@ -200,6 +219,11 @@ class Embodiment:
                 if not 0 < getattr(camera, key) <= most:
                     value = getattr(camera, key)
                     self._fail(f'cameras.{name}: {key}', f'{value} is not within 1 and {most}')
+
+    @property
+    def gripper_joint(self) -> str:
+        """The joint that stands for the gripper in a chunk; empty where there is no gripper."""
+        return self.gripper.joints[0] if self.gripper else ''
 
     def velocity_topic(self) -> str:
         """Return the topic of the joint velocity controller."""

@@ -14,6 +14,7 @@ import numpy as np
 from vla_ros.core.chunk_intake import ChunkIntake
 from vla_ros.core.embodiment import Embodiment
 from vla_ros.core.estop import EStop
+from vla_ros.core.gripper import Fingers, GripperLimiter
 from vla_ros.core.guard_config import GuardConfig
 from vla_ros.core.guard_output import GuardOutput, State
 from vla_ros.core.joint_state import JointStates
@@ -23,6 +24,7 @@ from vla_ros.errors import ConfigError, ObservationError
 from vla_ros.types import ActionChunk, FloatArray
 
 NO_INSTRUCTION = 'the instruction is empty, which means stop'
+NO_FINGERS = 'the policy commands the gripper, and no state of its fingers arrives'
 TOO_FAST = 'the policy keeps asking for velocities beyond the limits of the arm'
 
 
@@ -40,6 +42,9 @@ class Guard:
         self._joints = JointStates(embodiment.joints)
         self._limiter = Limiter(embodiment, self._period_s)
         self._chunks = ChunkIntake(embodiment)
+        gripper = embodiment.gripper
+        self._fingers = Fingers(gripper) if gripper else None
+        self._gripper = GripperLimiter(gripper, self._period_s) if gripper else None
         self._estop = EStop()
         self._clock = ClockWatch()
         self._beyond = ShareInWindow(self._period_s)
@@ -71,11 +76,17 @@ class Guard:
         if request is None:
             reason = self._chunks.reason
             return self._brake(elapsed_s, State.HOLD if reason else State.READY, reason)
+        opening_m, wanted_m = None, self._chunks.opening_m(stamp_ns)
+        if wanted_m is not None:
+            opening_m = self._grip(wanted_m, mono_ns, elapsed_s)
+            if opening_m is None:
+                return self._brake(elapsed_s, State.HOLD, NO_FINGERS)
         ages_s = self._joints.ages_s(mono_ns)
         limited = self._limiter.step(request, self._joints.positions_rad, ages_s, elapsed_s)
-        moving = request.any() or limited.velocity.any()
+        grips = self._gripper is not None and opening_m is not None and self._gripper.moves
+        moving = request.any() or limited.velocity.any() or grips
         state = State.MOVING if moving else State.READY
-        return GuardOutput(limited.velocity, state, '', limited.ratio, elapsed_s)
+        return GuardOutput(limited.velocity, state, '', limited.ratio, elapsed_s, opening_m)
 
     def _fault(self, stamp_ns: int, mono_ns: int) -> str:
         """Return why the arm has to stop now, empty when it may go on."""
@@ -149,6 +160,8 @@ class Guard:
         problem = self._joints.update(names, positions, stamp_ns, mono_ns)
         if problem and self._active:
             self.stop(problem)
+        if self._fingers:
+            self._fingers.update(names, positions, stamp_ns, mono_ns)
 
     def on_instruction(self, text: str) -> None:
         """Hear what the operator says to the policy: nothing at all means STOP."""
@@ -200,6 +213,13 @@ class Guard:
     def _brake(self, elapsed_s: float, state: State, reason: str) -> GuardOutput:
         return GuardOutput(self._limiter.brake(elapsed_s), state, reason, 1.0, elapsed_s)
 
+    def _grip(self, wanted_m: float, mono_ns: int, elapsed_s: float) -> float | None:
+        """Return the opening to command; None while nobody knows how far the gripper is open."""
+        if self._gripper is None or self._fingers is None:
+            return None
+        measured_m = self._fingers.opening_m(mono_ns, self.config.joint_state_timeout_s)
+        return self._gripper.step(wanted_m, measured_m, elapsed_s)
+
     def _count_bad_chunks(self) -> None:
         count = self._chunks.bad_in_a_row
         if count >= self.config.bad_chunks_to_stop:
@@ -246,9 +266,13 @@ class Guard:
         self._limiter.reset()
         self._beyond.clear()
         self._chunks.begin(stamp_ns)
+        if self._gripper:
+            self._gripper.begin()
 
     def _flush(self, jump: str, stamp_ns: int) -> None:
         """Forget everything that was stamped by a clock that is no more."""
         holds = self._active and not self._stop
         self._chunks.forget(jump if holds else '', stamp_ns)
         self._joints.forget_stamps()
+        if self._fingers:
+            self._fingers.forget_stamps()

@@ -28,6 +28,7 @@ class GuardOutput:
         reason: of a HOLD or a STOP, else empty.
         ratio: share of the request that the limits allow.
         elapsed_s: time since the tick before.
+        opening_m: of the gripper; None leaves it as it is.
     """
 
     velocity: FloatArray
@@ -35,3 +36,4 @@ class GuardOutput:
     reason: str
     ratio: float
     elapsed_s: float
+    opening_m: float | None = None

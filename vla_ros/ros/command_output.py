@@ -79,6 +79,23 @@ class TrajectoryOutput:
         return self._publisher.get_subscription_count()
 
 
+class GripperOutput:
+    """The opening in metres, every tick in which the policy commands one.
+
+    The controller goes there and stays there: falling silent leaves the gripper as it is.
+    """
+
+    def __init__(self, node: LifecycleNode, topic: str) -> None:
+        """Publish on `topic`."""
+        self.topic = topic
+        self._publisher = node.create_lifecycle_publisher(Float64MultiArray, topic, qos.COMMAND)
+
+    def send(self, output: GuardOutput) -> None:
+        """Publish the opening of one tick, if there is one."""
+        if output.opening_m is not None:
+            self._publisher.publish(Float64MultiArray(data=[output.opening_m]))
+
+
 def trajectory_message(plan: ShortTrajectory, joints: list[str]) -> JointTrajectory:
     """Return a plan as a message; no stamp, which means: start now."""
     rows: Any = zip(

@@ -147,10 +147,17 @@ def joint_state_to_message(
     )
 
 
-def chunk_to_message(chunk: ActionChunk, joints: Sequence[str]) -> JointTrajectory:
+def chunk_to_message(
+    chunk: ActionChunk, joints: Sequence[str], gripper_joint: str = ''
+) -> JointTrajectory:
     """Return a chunk as a trajectory: `time_from_start` of a point is the end of its step.
 
     So the last point says when the chunk ends, and a chunk of one step keeps its duration.
+    Openings of the gripper (m) are the positions of one more joint, `gripper_joint`; its velocity
+    is 0, and so are the positions of the arm's joints, which mean nothing.
+
+    Raises:
+        ObservationError: the chunk commands a gripper, and there is no `gripper_joint`.
     """
     step_ns = round(chunk.step_s * NANOSECONDS)
     points = [
@@ -162,29 +169,48 @@ def chunk_to_message(chunk: ActionChunk, joints: Sequence[str]) -> JointTrajecto
         )
         for k, row in enumerate(chunk.velocities_rad_s.tolist())
     ]
+    names = list(joints)
+    if chunk.gripper_openings_m is not None:
+        if not gripper_joint:
+            raise ObservationError('the policy commands a gripper, and the arm has none')
+        for point, opening_m in zip(points, chunk.gripper_openings_m.tolist(), strict=True):
+            point.velocities.append(0.0)
+            point.positions = [0.0] * len(joints) + [opening_m]
+        names.append(gripper_joint)
     header = Header(stamp=ns_to_stamp(chunk.stamp_ns))
-    return JointTrajectory(header=header, joint_names=list(joints), points=points)
+    return JointTrajectory(header=header, joint_names=names, points=points)
 
 
-def chunk_from_message(message: JointTrajectory, joints: Sequence[str]) -> ActionChunk:
+def chunk_from_message(
+    message: JointTrajectory, joints: Sequence[str], gripper_joint: str = ''
+) -> ActionChunk:
     """Return the chunk that `chunk_to_message` wrote, with its joints in the order of `joints`.
 
-    Whether the velocities are finite and within limits is for the guard to judge.
+    Whether velocities and openings are finite and within limits is for the guard to judge.
 
     Raises:
-        ObservationError: other joints, no steps, steps of unequal duration, or a point that does
-            not hold one velocity per joint.
+        ObservationError: other joints, a gripper that the arm has not, no steps, steps of unequal
+            duration, or a point that does not hold one velocity (and opening) per joint.
     """
-    if sorted(message.joint_names) != sorted(joints):
-        named = [name[:64] for name in list(message.joint_names)[:16]]
-        raise ObservationError(f'chunk is for joints {named}, the arm has {list(joints)}')
+    names = list(message.joint_names)
+    grips = bool(gripper_joint) and gripper_joint in names
+    wanted = [*joints, gripper_joint] if grips else list(joints)
+    if sorted(names) != sorted(wanted):
+        named = [name[:64] for name in names[:16]]
+        none = '' if gripper_joint else ' and no gripper'
+        raise ObservationError(f'chunk is for joints {named}, the arm has {wanted}{none}')
     points = list(message.points)
     if not 0 < len(points) <= MAX_STEPS:
         raise ObservationError(f'chunk has {len(points)} steps; 1 to {MAX_STEPS} are possible')
     for k, point in enumerate(points):
-        if len(point.velocities) != len(joints):
+        if len(point.velocities) != len(wanted):
             raise ObservationError(
-                f'step {k} of the chunk has {len(point.velocities)} velocities, not {len(joints)}'
+                f'step {k} of the chunk has {len(point.velocities)} velocities, not {len(wanted)}'
+            )
+        if grips and len(point.positions) != len(wanted):
+            raise ObservationError(
+                f'step {k} of the chunk has {len(point.positions)} positions, not {len(wanted)}; '
+                f'that of {gripper_joint} is the opening of the gripper'
             )
     ends_ns = np.array(
         [p.time_from_start.sec * NANOSECONDS + p.time_from_start.nanosec for p in points]
@@ -193,9 +219,14 @@ def chunk_from_message(message: JointTrajectory, joints: Sequence[str]) -> Actio
     if step_ns <= 0 or np.abs(np.diff(ends_ns) - step_ns).max(initial=0) > 1:
         raise ObservationError('steps of the chunk must have one duration, longer than zero')
     velocities = np.array([p.velocities for p in points], np.float64)
-    order = [list(message.joint_names).index(joint) for joint in joints]
+    order = [names.index(joint) for joint in joints]
+    openings_m = None
+    if grips:
+        opening = names.index(gripper_joint)
+        openings_m = np.array([p.positions[opening] for p in points], np.float64)
     return ActionChunk(
         velocities_rad_s=velocities[:, order],
         step_s=step_ns / NANOSECONDS,
         stamp_ns=stamp_to_ns(message.header.stamp),
+        gripper_openings_m=openings_m,
     )

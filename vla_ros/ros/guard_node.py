@@ -25,7 +25,7 @@ from vla_ros.core.guard_config import GuardConfig
 from vla_ros.core.incidents import Incidents
 from vla_ros.errors import ConfigError, ObservationError, choose
 from vla_ros.ros import diagnostics, qos
-from vla_ros.ros.command_output import RESTING_MESSAGES, make_output
+from vla_ros.ros.command_output import RESTING_MESSAGES, GripperOutput, make_output
 from vla_ros.ros.conversion import chunk_from_message, stamp_to_ns
 from vla_ros.ros.inputs import from_the_future
 from vla_ros.ros.lifecycle import ManagedNode
@@ -88,6 +88,7 @@ class GuardNode(ManagedNode):
         self._mode = config.output or arm.output
         self._guard = Guard(arm, guard_config)
         self._output = make_output(self, arm, self._mode)
+        self._gripper = GripperOutput(self, arm.gripper.topic) if arm.gripper else None
         self._period_s = 1.0 / arm.guard_rate_hz
         self._tick_times = diagnostics.LatencyWindow(_TICKS)
         self._periods = diagnostics.LatencyWindow(_TICKS)
@@ -160,6 +161,8 @@ class GuardNode(ManagedNode):
         self._guard.on_controller(self._output.listeners() > 0)
         output = self._guard.tick(self._now_ns(), mono_ns)
         self._output.send(output, self._guard.positions(mono_ns))
+        if self._gripper:
+            self._gripper.send(output)
         self._note(output, mono_ns)
         self._ratio = min(self._ratio, output.ratio)
         self._periods.add_ns(round(output.elapsed_s * 1e9))
@@ -185,7 +188,7 @@ class GuardNode(ManagedNode):
 
     def _on_chunk(self, message: JointTrajectory) -> None:
         try:
-            chunk = chunk_from_message(message, self._arm.joints)
+            chunk = chunk_from_message(message, self._arm.joints, self._arm.gripper_joint)
         except ObservationError as error:
             self._guard.on_bad_chunk(str(error))
             return
@@ -227,9 +230,11 @@ class GuardNode(ManagedNode):
         return response
 
     def _rival(self) -> str:
-        """Return who else commands the arm, empty if nobody."""
-        others = self.count_publishers(self._output.topic) - 1
-        return f'{others} other publisher(s) on {self._output.topic}' if others > 0 else ''
+        """Return who else commands the arm or its gripper, empty if nobody."""
+        for output in filter(None, (self._output, self._gripper)):
+            if (others := self.count_publishers(output.topic) - 1) > 0:
+                return f'{others} other publisher(s) on {output.topic}'
+        return ''
 
     def _on_status_timer(self) -> None:
         """Look at who else is on the command topic, then say how things are."""

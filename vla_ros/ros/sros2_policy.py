@@ -56,9 +56,10 @@ class Permissions:
 
 
 def command_topics(arm: Embodiment) -> list[str]:
-    """Return the topics of the arm's controllers."""
+    """Return the topics of the arm's controllers, and of its gripper's if it has one."""
     topics = {'velocity': arm.velocity_topic, 'trajectory': arm.trajectory_topic}
-    return [topics[mode]() for mode in sorted(arm.controllers)]
+    grippers = [arm.gripper.topic] if arm.gripper else []
+    return [*(topics[mode]() for mode in sorted(arm.controllers)), *grippers]
 
 
 def permissions(arm: Embodiment, estop_topic: str = '') -> Mapping[str, Permissions]:
@@ -85,13 +86,12 @@ def permissions(arm: Embodiment, estop_topic: str = '') -> Mapping[str, Permissi
     if arm.name == SIMULATED_ARM:
         simulated = [qos.SIM_TOOL_TOPIC, qos.SIM_OBJECTS_TOPIC]
         services = [*services, qos.SIM_RESET_SERVICE]
-        grippers = [arm.gripper.topic] if arm.gripper else []
         allowed[qos.SIM_NODE] = Permissions(
             publishes=[
                 *(states, *cameras, *infos, *simulated),
                 *(qos.CLOCK_TOPIC, qos.DIAGNOSTICS_TOPIC),
             ],
-            subscribes=[*command_topics(arm), *grippers],
+            subscribes=command_topics(arm),
             replies=[qos.SIM_RESET_SERVICE],
         )
     parameters = [f'/{node}/{name}' for node in allowed for name in _EVERY_NODE]

@@ -69,7 +69,12 @@ def broken(tmp_path: Path, **changes: Any) -> str:
 REMOVED = object()
 EACH = {'c': [0.1] * 7, 'k': [9.0] * 7, 'q_upper_rad': [3.0] * 7, 'q_lower_rad': [-3.0] * 7}
 CAMERA = {'topic': '/camera/front/image_raw', 'width': 640, 'height': 480, 'rate_hz': 30.0}
-GRIPPER = {'joints': ['a'], 'topic': '/gripper/commands', 'opening_max_m': 0.08}
+GRIPPER = {
+    'joints': ['a'],
+    'topic': '/gripper/commands',
+    'opening_max_m': 0.08,
+    'speed_max_m_s': 0.1,
+}
 PROBLEMS: list[tuple[dict[str, Any], str]] = [
     ({'name': 7}, "name: a text is needed, got '7'"),
     ({'name': REMOVED}, "key 'name' is missing"),
@@ -126,7 +131,10 @@ PROBLEMS: list[tuple[dict[str, Any], str]] = [
     ({'cameras': {'a': CAMERA, 'b': CAMERA}}, 'is that of cameras.a: topic, too'),
     ({'gripper': 'yes'}, 'gripper: a mapping of keys is needed'),
     ({'gripper': GRIPPER | {'opening_max_m': 8.0}}, 'gripper: opening_max_m: 8.0 is no opening'),
+    ({'gripper': GRIPPER | {'speed_max_m_s': 0.0}}, 'gripper: speed_max_m_s: 0.0 is not within'),
     ({'gripper': GRIPPER | {'joints': 'a'}}, 'gripper: joints: a list is needed'),
+    ({'gripper': GRIPPER | {'joints': []}}, "gripper: joints: names that are not the arm's"),
+    ({'gripper': GRIPPER | {'joints': ['panda_joint1']}}, 'gripper: joints: names that are not'),
     ({'gripper': GRIPPER | {'topic': '/joint_states'}}, "'/joint_states' is that of joint_states"),
     ({'kinematics': {'dh': [[0.0] * 3] * 6, 'tool_offset_m': 0.1}}, 'kinematics: dh: 7 rows'),
     ({'kinematics': {'dh': [[0.0] * 3] * 7}}, "kinematics: key 'tool_offset_m' is missing"),

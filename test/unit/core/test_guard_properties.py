@@ -142,9 +142,9 @@ def test_8_malformed_chunks_states_and_instructions_cost_nothing(seed: int) -> N
             rows = generator.choice(NASTY, shape)
             step_s = float(generator.choice([*NASTY, 0.1]))
             stamp_ns = int(generator.integers(-(2**60), 2**60))
-            bench.guard.on_chunk(
-                ActionChunk(rows, step_s, stamp_ns), bench.stamp_ns, bench.mono_ns
-            )
+            openings_m = generator.choice(NASTY, generator.integers(0, 12))
+            chunk = ActionChunk(rows, step_s, stamp_ns, gripper_openings_m=openings_m)
+            bench.guard.on_chunk(chunk, bench.stamp_ns, bench.mono_ns)
             bench.guard.on_bad_chunk('not a chunk')
             bench.guard.on_instruction(ABSURD[k % len(ABSURD)])
             names = generator.choice([*bench.arm.joints, 'x', ''], generator.integers(0, 9))

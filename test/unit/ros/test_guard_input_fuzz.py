@@ -32,12 +32,16 @@ class Fuzz:
         return values[self._random.integers(len(values))]
 
     def numbers(self) -> list[float]:
-        count = 7 if self._random.random() < 0.7 else self._random.integers(0, 40)
+        count = (
+            self._random.integers(7, 9)
+            if self._random.random() < 0.7
+            else self._random.integers(40)
+        )
         return self._random.choice(NASTY, count).tolist()
 
     def names(self) -> list[str]:
         joints = list(ARM.joints)
-        kind = self._random.integers(6)
+        kind = self._random.integers(7)
         if kind == 0:
             joints = joints[: self._random.integers(0, 7)]
         elif kind == 1:
@@ -46,12 +50,15 @@ class Fuzz:
             joints = [joints[0]] * self._random.integers(0, 20)
         elif kind == 3:
             self._random.shuffle(joints)
+        elif kind == 4:
+            joints.insert(self._random.integers(8), ARM.gripper_joint)
         return joints
 
     def chunk(self) -> JointTrajectory:
         points = [
             JointTrajectoryPoint(
                 velocities=self.numbers(),
+                positions=self.numbers(),
                 time_from_start=Duration(sec=self.pick(SECONDS), nanosec=self.pick(NANOSECONDS)),
             )
             for _ in range(self._random.integers(0, 4))
@@ -77,7 +84,8 @@ def test_malformed_chunks_joint_states_and_instructions() -> None:
             message = fuzz.chunk()
             problem = ''
             try:
-                guard.on_chunk(chunk_from_message(message, ARM.joints), now_ns, now_ns)
+                chunk = chunk_from_message(message, ARM.joints, ARM.gripper_joint)
+                guard.on_chunk(chunk, now_ns, now_ns)
             except ObservationError as error:
                 problem = str(error)
                 guard.on_bad_chunk(problem)
@@ -86,7 +94,9 @@ def test_malformed_chunks_joint_states_and_instructions() -> None:
             stamp_ns = stamp_to_ns(message.header.stamp)
             guard.on_joint_state(fuzz.names(), fuzz.numbers(), stamp_ns, now_ns)
             guard.on_instruction(str(fuzz.pick(TEXTS)))
-            assert not guard.tick(now_ns, now_ns).velocity.any()
+            output = guard.tick(now_ns, now_ns)
+            assert not output.velocity.any()
+            assert output.opening_m is None
 
     abuse(1000)
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
