@@ -74,6 +74,7 @@ class World:
             set(np.flatnonzero(self.model.geom_bodyid == self.model.body(name).id).tolist())
             for name in ('left_finger', 'right_finger')
         )
+        self._geom_of = {kind.name: self.model.geom(kind.name).id for kind in OBJECT_KINDS}
         self._imagined = mujoco.MjData(self.model)
         self.reset(0)
 
@@ -219,10 +220,15 @@ class World:
     @property
     def held(self) -> str:
         """Name of the object that both fingers touch; empty when there is none."""
-        pairs = self.data.contact.geom
-        left, right = ({*pairs[np.isin(pairs, [*f]).any(axis=1)].flat} for f in self._fingers)
-        both = left & right
-        return next((k.name for k in self._kinds if self.model.geom(k.name).id in both), '')
+        touched: tuple[set[int], set[int]] = (set(), set())
+        for first, second in self.data.contact.geom.tolist():
+            for finger, touches in zip(self._fingers, touched, strict=True):
+                if first in finger:
+                    touches.add(second)
+                elif second in finger:
+                    touches.add(first)
+        both = touched[0] & touched[1]
+        return next((k.name for k in self._kinds if self._geom_of[k.name] in both), '')
 
     @contextmanager
     def imagined(self) -> Iterator[None]:
