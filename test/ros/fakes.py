@@ -72,6 +72,7 @@ class Probe(Node):
             DiagnosticArray, qos.DIAGNOSTICS_TOPIC, self._on_status, qos.DIAGNOSTICS
         )
         self.random = np.random.default_rng(0)
+        self.opening_m: float | None = None  # of the gripper, which is silent by default
 
     def _on_chunk(self, message: JointTrajectory) -> None:
         self.chunks.append(chunk_from_message(message, ARM.joints, ARM.gripper_joint))
@@ -90,10 +91,14 @@ class Probe(Node):
         return self.random.integers(0, 256, (24, 32, 3), np.uint8)
 
     def send_state(self) -> None:
+        joints, positions = ARM.joints, ARM.home_rad
+        if self.opening_m is not None and ARM.gripper:
+            fingers = ARM.gripper.joints
+            joints += fingers
+            positions = np.append(positions, [self.opening_m / len(fingers)] * len(fingers))
+        stamp = self.get_clock().now().to_msg()
         self.joint_states.publish(
-            joint_state_to_message(
-                ARM.joints, ARM.home_rad, np.zeros(7), self.get_clock().now().to_msg()
-            )
+            joint_state_to_message(joints, positions, np.zeros(len(joints)), stamp)
         )
 
     def send_frame(

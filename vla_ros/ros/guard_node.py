@@ -27,7 +27,7 @@ from vla_ros.errors import ConfigError, ObservationError, choose
 from vla_ros.ros import diagnostics, qos
 from vla_ros.ros.command_output import RESTING_MESSAGES, GripperOutput, make_output
 from vla_ros.ros.conversion import chunk_from_message, stamp_to_ns
-from vla_ros.ros.inputs import from_the_future
+from vla_ros.ros.joint_inputs import from_the_future
 from vla_ros.ros.lifecycle import ManagedNode
 from vla_ros.ros.node_main import run_node
 from vla_ros.ros.parameters import read_parameters, refuse_unknown_parameters, with_changes

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from vla_ros.core.embodiment import Embodiment
-from vla_ros.core.joint_state import JointStates
 from vla_ros.errors import ObservationError
+from vla_ros.ros.joint_inputs import JointInputs, from_the_future
 from vla_ros.types import ImageArray, Policy
 
 MAX_FRAME_AGE_NS = 200_000_000
-MAX_FUTURE_NS = 50_000_000
-MAX_JOINT_AGE_S = 0.1
 
 
 @dataclass
@@ -90,24 +88,22 @@ class Frames:
         return images, stamp_ns
 
 
-def from_the_future(stamp_ns: int, now_ns: int) -> str:
-    """Say that a stamp is ahead of the clock; empty if it is not. What comes later looks old."""
-    ahead_ns = stamp_ns - now_ns
-    return f'stamped {ahead_ns / 1e9:.3f} s in the future' if ahead_ns > MAX_FUTURE_NS else ''
-
-
 def check_inputs(
     policy: Policy,
     arm: Embodiment,
     frames: Frames,
-    joints: JointStates,
+    joints: JointInputs,
     now_ns: int,
     mono_ns: int,
 ) -> None:
     """See whether everything arrives that a policy needs before it may be active.
 
+    A policy may say more than its cameras: `camera_sizes` (camera → width, height) that its images
+    must at least have, and `reads_gripper`, true when it cannot do without the gripper's opening.
+
     Raises:
-        ObservationError: a camera or a joint is silent, or images are too small for the policy.
+        ObservationError: a camera or a joint is silent, images are too small for the policy, or it
+            reads a gripper that the arm has not.
     """
     if missing := set(frames.missing(now_ns)) & set(policy.cameras):
         topics = ', '.join(arm.cameras[name].topic for name in sorted(missing))
@@ -119,10 +115,21 @@ def check_inputs(
                 f'camera {name} sends {sizes[name][0]}x{sizes[name][1]}, the policy needs '
                 f'{width}x{height}; raise its resolution'
             )
-    if silent := joints.missing(mono_ns, MAX_JOINT_AGE_S):
+    fingers = reads_gripper(policy)
+    if fingers and not arm.gripper:
+        raise ObservationError(
+            f"the policy needs the gripper's opening, and arm '{arm.name}' has no gripper in "
+            f'{arm.source}; add it there, or choose another policy'
+        )
+    if silent := joints.missing(mono_ns, fingers=fingers):
         raise ObservationError(
             f'no fresh state of {", ".join(silent)} on {arm.joint_states_topic}'
         )
+
+
+def reads_gripper(policy: Policy) -> bool:
+    """Return whether a policy cannot do without the gripper's opening."""
+    return bool(getattr(policy, 'reads_gripper', False))
 
 
 def _same(image: ImageArray, other: ImageArray) -> bool:

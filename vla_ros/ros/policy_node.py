@@ -19,13 +19,13 @@ from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
 from vla_ros.core.embodiment import load_arm
-from vla_ros.core.joint_state import JointStates
 from vla_ros.errors import ObservationError, choose
 from vla_ros.ros import diagnostics, qos
 from vla_ros.ros.conversion import chunk_to_message, image_reader, stamp_to_ns
 from vla_ros.ros.inference import Inference, InferenceThread
-from vla_ros.ros.inputs import MAX_JOINT_AGE_S, Frames, check_inputs, from_the_future
+from vla_ros.ros.inputs import Frames, check_inputs, reads_gripper
 from vla_ros.ros.instruction import MAX_HZ, InstructionRate, clean_instruction
+from vla_ros.ros.joint_inputs import JointInputs
 from vla_ros.ros.lifecycle import ManagedNode
 from vla_ros.ros.memory import reuse_large_blocks
 from vla_ros.ros.node_main import run_node
@@ -59,8 +59,7 @@ class PolicyNode(ManagedNode):
         self._camera_subscriptions: list[Subscription[Any]] = []
         self._instruction = ''
         self._frames = Frames(())
-        self._joints = JointStates(self._arm.joints)
-        self._heard_ns = 0
+        self._joints = JointInputs(self._arm)
         self._heard = InstructionRate()
         self._forget_history()
         self._chunks = self.create_lifecycle_publisher(
@@ -153,18 +152,7 @@ class PolicyNode(ManagedNode):
         self._instruction = instruction
 
     def _on_joint_state(self, message: JointState) -> None:
-        now_ns = self._now_ns()
-        if now_ns < self._heard_ns:  # simulated time was reset: old stamps mean nothing
-            self._joints.forget_stamps()
-        self._heard_ns = now_ns
-        stamp_ns = stamp_to_ns(message.header.stamp)
-        if problem := from_the_future(stamp_ns, now_ns):
-            problem = f'joint state {problem}'
-        else:
-            problem = self._joints.update(
-                list(message.name), message.position, stamp_ns, time.monotonic_ns()
-            )
-        if problem:
+        if problem := self._joints.update(message, self._now_ns(), time.monotonic_ns()):
             self._bad_input = problem
             self.get_logger().error(problem, throttle_duration_sec=5.0)
 
@@ -191,17 +179,18 @@ class PolicyNode(ManagedNode):
 
     def _observe(self, now_ns: int) -> None:
         """Hand an observation to the inference thread once every part of it is there."""
-        taken = self._frames.take(now_ns)
-        self._joints_missing = self._joints.missing(time.monotonic_ns(), MAX_JOINT_AGE_S)
+        taken, mono_ns = self._frames.take(now_ns), time.monotonic_ns()
+        fingers = self._policy is not None and reads_gripper(self._policy)
+        self._joints_missing = self._joints.missing(mono_ns, fingers=fingers)
         if not taken or self._joints_missing or not self._instruction or self._worker is None:
             return
         images, stamp_ns = taken
-        positions = self._joints.positions_rad.copy()
-        self._worker.offer(Observation(images, positions, self._instruction, stamp_ns))
+        positions, opening_m = self._joints.positions_rad(), self._joints.opening_m(mono_ns)
+        self._worker.offer(Observation(images, positions, self._instruction, stamp_ns, opening_m))
 
     def _on_inference(self, inference: Inference) -> None:
         chunk = inference.chunk
-        self._chunks.publish(chunk_to_message(chunk, self._arm.joints))
+        self._chunks.publish(chunk_to_message(chunk, self._arm.joints, self._arm.gripper_joint))
         with self._history:
             self._error = ''
             self._newest = replace(chunk, velocities_rad_s=np.empty((0, ARM_JOINTS)))
@@ -230,7 +219,9 @@ class PolicyNode(ManagedNode):
         assert self._policy is not None
         cameras = {name: self._arm.cameras[name] for name in self._policy.cameras}
         images = {n: np.zeros((c.height, c.width, 3), np.uint8) for n, c in cameras.items()}
-        return Observation(images, self._arm.home_rad, self._config.instruction or 'warm up')
+        opening_m = self._arm.gripper.opening_max_m if self._arm.gripper else None
+        instruction = self._config.instruction or 'warm up'
+        return Observation(images, self._arm.home_rad, instruction, 0, opening_m)
 
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds

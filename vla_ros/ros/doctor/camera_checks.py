@@ -5,7 +5,8 @@ from __future__ import annotations
 from vla_ros.core.embodiment import CameraConfig, Embodiment
 from vla_ros.ros.doctor.check import Check, bad, fatal, good, unknown
 from vla_ros.ros.doctor.snapshot import GraphSnapshot, PolicyFacts, Stream
-from vla_ros.ros.inputs import MAX_FRAME_AGE_NS, MAX_FUTURE_NS
+from vla_ros.ros.inputs import MAX_FRAME_AGE_NS
+from vla_ros.ros.joint_inputs import MAX_FUTURE_NS
 
 SLOW_SHARE = 0.8
 LOST_SHARE = 0.1
