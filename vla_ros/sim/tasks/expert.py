@@ -116,15 +116,16 @@ class Expert:
         behind = grasp.object_m - (contact + PUSH_CLEARANCE_M) * ahead
         to_object = grasp.object_m - tool
         gap, off = float(to_object @ ahead) - contact, float(to_object @ aside)
+        turn = yaw_error(world, 0.0, np.pi / 2)  # a flat side of the fingers ahead
         low = tool[2] < PUSH_TOOL_M + 0.02
         if low and abs(off) < LANE_M and -0.02 < gap < PUSH_CLEARANCE_M + 0.03:
             down = GAIN_PER_S * (PUSH_TOOL_M - tool[2])
             linear = PUSH_SPEED_M_S * ahead + PUSH_STEER_PER_S * off * aside
             linear[2] = down
-            return self._move(world, linear), CLOSED_M
+            return self._move(world, linear, turn), CLOSED_M
         way = np.append((behind - tool)[:2], PUSH_TOOL_M - tool[2])
-        missing = float(np.hypot(way[0], way[1]))
-        return self._move(world, self._descend(way, _funnel(missing))), CLOSED_M
+        missing = float(np.hypot(way[0], way[1])) + YAW_LEVER_M * abs(turn)
+        return self._move(world, self._descend(way, _funnel(missing)), turn), CLOSED_M
 
     def _descend(self, way: FloatArray, above_m: float) -> FloatArray:
         """Return the velocity along a way whose end is to be kept under the tool by `above_m`.

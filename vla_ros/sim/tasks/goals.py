@@ -24,8 +24,8 @@ BESIDE_M = 0.082  # where an object is put: 5 mm between two cubes, corner to co
 PUSH_WAY_M = 0.10  # how far a push is meant to go
 _IN_BOWL_M = BOWL_RADIUS_M - 0.012
 _IN_BOWL_HEIGHT_M = 0.075
-_REACHABLE_X_M = (0.28, 0.74)
-_REACHABLE_Y_M = 0.40
+_REACHABLE_M = (0.32, 0.78)  # from the base's axis: nearer the elbow, further the arm runs out
+_REACHABLE_X_M, _REACHABLE_Y_M = (0.22, 0.76), 0.42
 _LANE_BEHIND_M, _LANE_AHEAD_M = 0.10, 0.14
 _ROOM_OBJECT_M, _ROOM_BOWL_M = 0.085, 0.125  # from the middle of a lane or of a place
 _ON_TABLE_M = 0.015
@@ -188,8 +188,10 @@ def _free(world: World, first: FloatArray, last: FloatArray, besides: set[str]) 
 
 
 def _reachable(position: FloatArray) -> bool:
+    x, y = position[:2]
+    near, far = _REACHABLE_M
     low, high = _REACHABLE_X_M
-    return bool(low <= position[0] <= high and abs(position[1]) <= _REACHABLE_Y_M)
+    return bool(near <= np.hypot(x, y) <= far and low <= x <= high and abs(y) <= _REACHABLE_Y_M)
 
 
 def _boxed_in(world: World, name: str) -> bool:
