@@ -15,7 +15,7 @@ from vla_ros.core.embodiment import Embodiment
 from vla_ros.sim.expert import ReachExpert
 from vla_ros.sim.tasks.goal import DIRECTIONS, Goal
 from vla_ros.sim.tasks.goals import LIFT_TOOL_M, place_m, placed
-from vla_ros.sim.tasks.grasp import Grasp, grasp_of, yaw_error
+from vla_ros.sim.tasks.grasp import Grasp, grasp_of, half_extent_m, yaw_error
 from vla_ros.sim.world import World
 from vla_ros.types import FloatArray
 
@@ -36,6 +36,8 @@ PUSH_SPEED_M_S = 0.12
 PUSH_CLEARANCE_M = 0.03  # between the closed gripper and the object before the push
 PUSH_STEER_PER_S = 4.0
 LANE_M = 0.015  # how far off the line through the object a push goes on
+JOINT_ROOM_RAD = 0.03  # kept from a joint's margin
+LIMIT_GAIN_PER_S = 4.0
 TIP_M = 0.010  # half of the closed gripper
 
 
@@ -45,6 +47,9 @@ class Expert:
     def __init__(self, embodiment: Embodiment) -> None:
         """Build for an arm with kinematics; else a ConfigError says so."""
         self._drive = ReachExpert(embodiment)
+        kept = embodiment.margin_rad + JOINT_ROOM_RAD
+        self._low = embodiment.position_min_rad + kept
+        self._high = embodiment.position_max_rad - kept
 
     def action(self, world: World, goal: Goal) -> tuple[FloatArray, float]:
         """Return joint velocities (7,) in rad/s and the gripper's opening in metres."""
@@ -52,7 +57,8 @@ class Expert:
         if goal.task == 'reach':
             target = world.target_position_m(goal.object)
             opening = CLOSED_M if held not in ('', goal.object) else OPEN_M
-            return self._drive.velocity(world.joint_positions_rad, target), opening
+            position = world.joint_positions_rad
+            return self._keep_off_limits(position, self._drive.velocity(position, target)), opening
         if held not in ('', goal.object):
             return self._move(world, np.zeros(3)), OPEN_M
         if goal.task == 'push':
@@ -112,7 +118,7 @@ class Expert:
         grasp, tool = grasp_of(world, goal.object), world.tool_position_m
         x, y = DIRECTIONS[goal.argument]
         ahead, aside = np.array([x, y, 0.0]), np.array([-y, x, 0.0])
-        contact = _half_width(world, goal.object, ahead) + TIP_M
+        contact = half_extent_m(world, goal.object, ahead) + TIP_M
         behind = grasp.object_m - (contact + PUSH_CLEARANCE_M) * ahead
         to_object = grasp.object_m - tool
         gap, off = float(to_object @ ahead) - contact, float(to_object @ aside)
@@ -145,26 +151,17 @@ class Expert:
         if turn_rad is not None:
             limit = YAW_RATE_MAX_RAD_S
             yaw_rate = np.clip([YAW_GAIN_PER_S * turn_rad], -limit, limit)
-        return self._drive.follow(
-            world.joint_positions_rad,
-            world.tool_jacobian,
-            world.tool_rotation[:, 2],
-            linear,
-            yaw_rate,
+        position = world.joint_positions_rad
+        velocity = self._drive.follow(
+            position, world.tool_jacobian, world.tool_rotation[:, 2], linear, yaw_rate
         )
+        return self._keep_off_limits(position, velocity)
+
+    def _keep_off_limits(self, position: FloatArray, velocity: FloatArray) -> FloatArray:
+        """Bound each joint by its way to the limit: one that wants beyond would stop them all."""
+        low, high = self._low - position, self._high - position
+        return np.clip(velocity, LIMIT_GAIN_PER_S * low, LIMIT_GAIN_PER_S * high)
 
 
 def _funnel(missing_m: float, rim_m: float = HOVER_M) -> float:
     return float(np.clip(SLOPE * (missing_m - ALIGNED_M), 0.0, rim_m))
-
-
-def _half_width(world: World, name: str, ahead: FloatArray) -> float:
-    """Return how far an object reaches from its centre along a direction."""
-    shape = name.split()[-1]
-    rotation = world.object_rotation(name)
-    if shape == 'cube':
-        return 0.026 * float(np.abs(rotation.T @ ahead).sum())
-    if shape == 'ball':
-        return 0.030
-    along = abs(float(rotation[:, 2] @ ahead))
-    return 0.036 * along + 0.024 * float(np.sqrt(max(0.0, 1 - along**2)))

@@ -15,6 +15,7 @@ CUBE, BALL, CYLINDER = 'cube', 'ball', 'cylinder'
 # and must stay over the neighbours, 72 mm high at the most.
 _TOOL_ABOVE_CENTRE_M = {CUBE: 0.005, BALL: 0.0, CYLINDER: 0.004}
 _TOOL_ABOVE_LYING_M = 0.003
+_UP = np.array([0.0, 0.0, 1.0])
 _UPRIGHT = 0.8  # of a cylinder's axis along z
 
 
@@ -43,19 +44,29 @@ def grasp_of(world: World, name: str) -> Grasp:
     """Return the grasp of an object on the table in the pose that it has now."""
     shape = name.split()[-1]
     centre = world.object_position_m(name)
-    size = SHAPES[shape][1]
-    height, above = size[0], _TOOL_ABOVE_CENTRE_M[shape]
+    width, above = 2 * SHAPES[shape][1][0], _TOOL_ABOVE_CENTRE_M[shape]
+    height = half_extent_m(world, name, _UP)
     yaw, period = None, np.pi
     if shape == CUBE:
         yaw, period = _cube_yaw(world.object_rotation(name)), np.pi / 2
     elif shape == CYLINDER:
         axis = world.object_rotation(name)[:, 2]
-        if abs(axis[2]) > _UPRIGHT:
-            height = size[1]
-        else:
+        if abs(axis[2]) < _UPRIGHT:
             yaw, above = float(np.arctan2(axis[1], axis[0])), _TOOL_ABOVE_LYING_M
     tool = np.add(centre, (0.0, 0.0, above))
-    return Grasp(centre, tool, 2 * size[0], height, yaw, period)
+    return Grasp(centre, tool, width, height, yaw, period)
+
+
+def half_extent_m(world: World, name: str, direction: FloatArray) -> float:
+    """Return how far an object reaches from its centre along a direction of the base frame."""
+    shape, rotation = name.split()[-1], world.object_rotation(name)
+    radius, half_length, _ = SHAPES[shape][1]
+    if shape == CUBE:
+        return radius * float(np.abs(rotation.T @ direction).sum())
+    if shape == BALL:
+        return radius
+    along = abs(float(rotation[:, 2] @ direction))
+    return half_length * along + radius * float(np.sqrt(max(0.0, 1.0 - along**2)))
 
 
 def _cube_yaw(rotation: FloatArray) -> float:
