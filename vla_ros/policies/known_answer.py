@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from vla_ros.policies.checkpoint import MANIFEST, Manifest
 from vla_ros.types import FloatArray, ImageArray, Observation
 
 INSTRUCTION = 'reach the red cube'
+GRIPPER_OPENING_M = 0.02
 TOLERANCE_RAD_S = {'cpu': 0.01, 'cuda': 0.1}  # float32 on other machines; bfloat16
 
 
@@ -31,33 +33,54 @@ class PredictingPolicy(Protocol):
         ...
 
 
-def known_observation(embodiment: Embodiment, cameras: dict[str, tuple[int, int]]) -> Observation:
+def known_observation(
+    embodiment: Embodiment,
+    cameras: Mapping[str, tuple[int, int]],
+    instruction: str = INSTRUCTION,
+) -> Observation:
     """Return an observation that is the same everywhere: a pattern, the arm at home, a sentence.
 
     The pattern has the model's own size, so that no image scaling is part of it.
     """
     images = {name: _pattern(*size) for name, size in cameras.items()}
-    return Observation(images, embodiment.home_rad, INSTRUCTION)
+    return Observation(
+        images, embodiment.home_rad, instruction, gripper_opening_m=GRIPPER_OPENING_M
+    )
 
 
-def answer(policy: PredictingPolicy, embodiment: Embodiment) -> FloatArray:
+def answer(
+    policy: PredictingPolicy, embodiment: Embodiment, instruction: str = INSTRUCTION
+) -> FloatArray:
     """Return the first velocities (7,) in rad/s for the known observation."""
-    velocities, _ = policy.predict(known_observation(embodiment, policy.camera_sizes))
+    observation = known_observation(embodiment, policy.camera_sizes, instruction)
+    velocities, _ = policy.predict(observation)
     policy.reset()
     return velocities[0]
 
 
 def check_known_answer(
-    folder: Path, policy: PredictingPolicy, manifest: Manifest, embodiment: Embodiment
+    folder: Path,
+    policy: PredictingPolicy,
+    manifest: Manifest,
+    embodiment: Embodiment,
+    instruction: str = INSTRUCTION,
 ) -> float | None:
     """Return by how much the answer differs (rad/s), None where the manifest has none.
+
+    Args:
+        folder: of the checkpoint.
+        policy: made from it.
+        manifest: its manifest.
+        embodiment: the arm.
+        instruction: another one for a policy that knows only the sentences of its own list.
 
     Raises:
         CheckpointError: the answer is another one than the manifest's.
     """
     if manifest.known_answer is None:
         return None
-    expected, found = np.array(manifest.known_answer), answer(policy, embodiment)
+    expected = np.array(manifest.known_answer)
+    found = answer(policy, embodiment, instruction)
     tolerance = TOLERANCE_RAD_S[policy.device.partition(':')[0]]
     off = np.abs(found - expected).max() if expected.shape == found.shape else np.inf
     if not off <= tolerance:

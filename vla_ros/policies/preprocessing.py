@@ -8,7 +8,7 @@ import numpy as np
 from vla_ros.core.embodiment import Embodiment
 from vla_ros.core.kinematics import tool_position
 from vla_ros.errors import ConfigError, ObservationError
-from vla_ros.types import ARM_JOINTS, FloatArray, ImageArray
+from vla_ros.types import ARM_JOINTS, FloatArray, ImageArray, Observation
 
 PROPRIOCEPTION_SIZE = ARM_JOINTS + 3
 
@@ -42,8 +42,20 @@ def scale_image(image: ImageArray, width: int, height: int) -> ImageArray:
     return np.asarray(scaled, dtype=np.uint8)
 
 
-def proprioception(embodiment: Embodiment, joint_positions_rad: FloatArray) -> FloatArray:
-    """Return joint positions (rad) and the tool's position (m, base frame), (..., 10).
+def proprioception(
+    embodiment: Embodiment,
+    joint_positions_rad: FloatArray,
+    gripper_opening_m: FloatArray | None = None,
+) -> FloatArray:
+    """Return joint positions (rad), the tool's position (m, base frame) and the opening (m).
+
+    Args:
+        embodiment: the arm.
+        joint_positions_rad: (..., 7).
+        gripper_opening_m: (...,) distance between the finger tips; None leaves it out.
+
+    Returns:
+        (..., 10), or (..., 11) with an opening.
 
     Raises:
         ConfigError: the arm's YAML has no kinematics.
@@ -54,4 +66,24 @@ def proprioception(embodiment: Embodiment, joint_positions_rad: FloatArray) -> F
             'the policy needs the position of its tool'
         )
     tool_m = tool_position(embodiment.kinematics, joint_positions_rad)
-    return np.concatenate([joint_positions_rad, tool_m], axis=-1)
+    parts = [joint_positions_rad, tool_m]
+    if gripper_opening_m is not None:
+        parts.append(np.asarray(gripper_opening_m)[..., None])
+    return np.concatenate(parts, axis=-1)
+
+
+def observed_state(embodiment: Embodiment, observation: Observation, size: int) -> FloatArray:
+    """Return the proprioception (P,) that a model of `size` P wants: 10, or 11 with the opening.
+
+    Raises:
+        ObservationError: the model wants the gripper's opening, and the observation has none.
+    """
+    opening = None
+    if size > PROPRIOCEPTION_SIZE:
+        if observation.gripper_opening_m is None:
+            raise ObservationError(
+                "no gripper opening, which the policy needs; the arm's joint states must hold the "
+                f"joints of its gripper, see 'gripper' in {embodiment.source}"
+            )
+        opening = np.array(observation.gripper_opening_m)
+    return proprioception(embodiment, observation.joint_positions_rad, opening)

@@ -5,7 +5,8 @@ import pytest
 
 from vla_ros.core.embodiment import load_arm
 from vla_ros.errors import ObservationError
-from vla_ros.policies.preprocessing import proprioception, scale_image
+from vla_ros.policies.preprocessing import observed_state, proprioception, scale_image
+from vla_ros.types import Observation
 
 
 def test_an_image_of_the_right_size_is_not_copied():
@@ -48,3 +49,16 @@ def test_proprioception_is_joints_and_tool():
     assert state.shape == (10,)
     assert np.array_equal(state[:7], arm.home_rad)
     assert state[9] == pytest.approx(0.4389, abs=1e-3)
+
+
+def test_the_opening_comes_last_and_is_asked_for_where_it_lacks():
+    arm = load_arm('sim')
+    with_gripper = Observation({}, arm.home_rad, '', gripper_opening_m=0.03)
+    state = observed_state(arm, with_gripper, 11)
+    assert np.array_equal(state[:10], proprioception(arm, arm.home_rad)) and state[10] == 0.03
+    assert observed_state(arm, with_gripper, 10).shape == (10,)
+    openings = np.array([0.01, 0.02])
+    batch = proprioception(arm, np.stack([arm.home_rad] * 2), openings)
+    assert batch.shape == (2, 11) and np.array_equal(batch[:, 10], openings)
+    with pytest.raises(ObservationError, match='gripper opening'):
+        observed_state(arm, Observation({}, arm.home_rad, ''), 11)
