@@ -126,10 +126,14 @@ class Guard:
     def rearm(self, stamp_ns: int, mono_ns: int) -> None:
         """End a STOP. The arm starts from rest, and only on chunks of later observations.
 
+        Without a STOP it changes nothing: whoever did not get the answer may ask again.
+
         Raises:
             ObservationError: still braking, a joint is not known again or outside its limits, or
                 the e-stop forbids it.
         """
+        if self._active and not self._stop:
+            return
         if not self.at_rest:
             raise ObservationError('the arm still brakes; try again')
         if self._active:

@@ -81,7 +81,8 @@ def reset_scene(session: Session, seed: int) -> dict[str, dict[str, dict[str, li
     """
     value = ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=seed)
     request = SetParameters.Request(parameters=[Parameter(name='seed', value=value)])
-    response = session.call(SetParameters, f'/{qos.SIM_NODE}/set_parameters', request)
+    service = f'/{qos.SIM_NODE}/set_parameters'
+    response = session.call(SetParameters, service, request, again=True)
     if not response.results[0].successful:
         raise VlaRosError(f'seed {seed} refused: {response.results[0].reason}')
     return json.loads(session.trigger(qos.SIM_RESET_SERVICE))

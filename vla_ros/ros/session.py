@@ -14,6 +14,8 @@ from rclpy.client import Client
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.task import Future
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
@@ -24,6 +26,7 @@ from vla_ros.ros.bringup import ENCLAVES, OPERATOR, environment
 _ENCLAVE = f'{ENCLAVES}/{OPERATOR}'  # counts when ROS security is enabled
 _SPIN_S = 0.02
 _SERVICE_S = 5.0
+_AGAIN_S = 1.0
 _LISTENERS = 2  # policy and guard
 _SETTLE_S = 2.0
 
@@ -55,7 +58,13 @@ class Session:
         os.environ.update(environment())  # DDS reads it; the same as that of the graph
         self.context = Context()
         self.context.init(args=['--ros-args', '--enclave', _ENCLAVE], domain_id=domain_id)
-        self.node = Node(name, context=self.context, use_global_arguments=False)
+        self.node = Node(  # a visitor offers no services, and its enclave allows none
+            name,
+            context=self.context,
+            use_global_arguments=False,
+            start_parameter_services=False,
+            parameter_overrides=[Parameter('start_type_description_service', value=False)],
+        )
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         self.status: dict[str, Status] = {}
@@ -100,9 +109,20 @@ class Session:
         self.spin_until(lambda: False, duration_s)
 
     def call(
-        self, service_type: type[Any], name: str, request: object, timeout_s: float = _SERVICE_S
+        self,
+        service_type: type[Any],
+        name: str,
+        request: object,
+        timeout_s: float = _SERVICE_S,
+        *,
+        again: bool = False,
     ) -> Any:  # noqa: ANN401  the response type of the service
         """Call a service and return its response.
+
+        A server that has not found its caller yet when it answers waits for 0.1 s, then drops the
+        answer (rmw_fastrtps), and a caller cannot know whether it was found. With `again` the
+        request is sent once a second until there is an answer: for one that may be carried out
+        twice.
 
         Raises:
             VlaRosError: nobody answers in time.
@@ -112,10 +132,14 @@ class Session:
         client = self._clients[name]
         if not self.spin_until(client.service_is_ready, timeout_s):
             raise VlaRosError(f'service {name} is not there; {START_HINT}')
-        future = client.call_async(request)
-        if not self.spin_until(future.done, timeout_s):
-            raise VlaRosError(f'service {name} did not answer within {timeout_s:.0f} s')
-        return future.result()
+        answers: list[Future[Any]] = []
+        deadline_s = time.monotonic() + timeout_s
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            answers.append(client.call_async(request))
+            wait_s = min(_AGAIN_S, left_s) if again else left_s
+            if self.spin_until(lambda: any(answer.done() for answer in answers), wait_s):
+                return next(answer.result() for answer in answers if answer.done())
+        raise VlaRosError(f'service {name} did not answer within {timeout_s:.0f} s')
 
     def trigger(self, name: str, timeout_s: float = _SERVICE_S) -> str:
         """Call a std_srvs/Trigger service and return its message.
@@ -123,7 +147,7 @@ class Session:
         Raises:
             VlaRosError: nobody answers, or the answer is no.
         """
-        response = self.call(Trigger, name, Trigger.Request(), timeout_s)
+        response = self.call(Trigger, name, Trigger.Request(), timeout_s, again=True)
         if not response.success:
             raise VlaRosError(f'{name} refused: {response.message}')
         return str(response.message)

@@ -388,3 +388,11 @@ def test_every_arm_can_be_guarded() -> None:
         bench.tick()
         bench.chunk(0.1)
         assert bench.run(0.1).state is State.MOVING
+
+
+def test_rearming_without_a_stop_changes_nothing(moving: Bench) -> None:
+    """Who did not get the answer asks again, and the arm may be on its way by then."""
+    velocity = moving.tick().velocity
+    moving.rearm()
+    assert moving.tick().state is State.MOVING
+    assert (moving.outputs[-1].velocity >= velocity).all()

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 from trajectory_msgs.msg import JointTrajectory
@@ -38,6 +39,14 @@ _TO_SPEED_S = 30.0
 _HIT_S = 3.0
 _REARM_S = 0.1
 _AGREE_S = 5.0
+_ANSWER_S = 1.0
+_MEET_S = 15.0
+_ENDS = {
+    Transition.TRANSITION_CONFIGURE: State.PRIMARY_STATE_INACTIVE,
+    Transition.TRANSITION_ACTIVATE: State.PRIMARY_STATE_ACTIVE,
+    Transition.TRANSITION_DEACTIVATE: State.PRIMARY_STATE_INACTIVE,
+    Transition.TRANSITION_CLEANUP: State.PRIMARY_STATE_UNCONFIGURED,
+}
 _SPIN_S = 0.02
 _FULL = 0.99
 _CHUNK_PERIOD_S = 0.07
@@ -78,6 +87,7 @@ class Rig:
         self.calm_s: list[float] = []
         self.flooded_s: list[float] = []
         self._away_rad = 0.0
+        self._strangers = {qos.POLICY_NODE, qos.GUARD_NODE}
         node, arm = self.session.node, self.arm
         self._faults = node.create_publisher(String, faulty_sim.FAULT_TOPIC, qos.INSTRUCTION)
         listen = node.create_subscription
@@ -115,6 +125,7 @@ class Rig:
         Raises:
             VlaRosError: it does not get there.
         """
+        self._meet()
         deadline_s, next_rearm_s = time.monotonic() + _TO_SPEED_S, 0.0
         # Not always at the same moment between two chunks.
         patience_s, fast_since_s = random.uniform(0.0, _CHUNK_PERIOD_S), None
@@ -191,20 +202,45 @@ class Rig:
         self.lines[process] = []
         self._graph.processes.restart(process)
         self.session.status.pop(process, None)
+        self._strangers.add(process)
 
     def change_state(self, process: str, transition: int) -> None:
         """Ask a lifecycle node for a transition, until its inputs are there and it agrees.
 
+        An answer may get lost: what state the node is in then says whether to ask again.
+
         Raises:
             VlaRosError: it goes on refusing.
         """
-        request = ChangeState.Request()
-        request.transition.id = transition
         deadline_s = time.monotonic() + _AGREE_S
-        while not self.session.call(ChangeState, f'/{process}/change_state', request).success:
+        while not self._agrees(process, transition) and self._state(process) != _ENDS[transition]:
             if time.monotonic() > deadline_s:
                 raise VlaRosError(f'{process} refused transition {transition}')
             self.session.spin(_SPIN_S)
+
+    def _agrees(self, process: str, transition: int) -> bool:
+        request = ChangeState.Request(transition=Transition(id=transition))
+        service = f'/{process}/change_state'
+        try:
+            return self.session.call(ChangeState, service, request, _ANSWER_S).success
+        except VlaRosError:
+            return False
+
+    def _state(self, process: str) -> int:
+        service = f'/{process}/get_state'
+        request = GetState.Request()
+        return self.session.call(GetState, service, request, again=True).current_state.id
+
+    def _meet(self) -> None:
+        """Call every service that a fault uses once, so that no answer gets lost later."""
+        request = ChangeState.Request(transition=Transition(label='refused, but answered'))
+        for process in self._strangers:
+            self.session.spin_until(lambda p=process: p in self.session.status, _MEET_S)
+            service = f'/{process}/change_state'
+            self.session.call(ChangeState, service, request, _MEET_S, again=True)
+            if process == qos.GUARD_NODE:
+                self.session.trigger(qos.STOP_SERVICE, _MEET_S)
+        self._strangers.clear()
 
 
 def _times_ns(info: Mapping[str, Any]) -> tuple[int, int]:
