@@ -137,6 +137,11 @@ class World:
         """A copy of the seven joint velocities that are latched."""
         return self.data.ctrl[:ARM_JOINTS].copy()
 
+    @property
+    def commanded_opening_m(self) -> float:
+        """The distance between the finger tips that is latched."""
+        return float(self.data.ctrl[ARM_JOINTS:].sum())
+
     def command_gripper(self, opening_m: float) -> None:
         """Latch the distance between the finger tips."""
         self.data.ctrl[ARM_JOINTS:] = np.clip(opening_m / 2, 0.0, 0.04)

@@ -4,37 +4,33 @@ from __future__ import annotations
 
 import numpy as np
 
-from vla_ros.core.limiter import Limiter
+from vla_ros.sim.tasks.drive import Drive
 from vla_ros.sim.tasks.expert import Expert
 from vla_ros.sim.tasks.goal import Goal
 from vla_ros.sim.world import World
 from vla_ros.types import ARM_JOINTS, FloatArray
 
-_PERIOD_S = 0.02  # of the limiter and of the commands while looking ahead
+_PERIOD_S = 0.02  # of the limiters and of the commands while looking ahead
 
 
 class Labeller:
     """Lets the expert go on in a copy of the physics, and returns to where the world is."""
 
     def __init__(self, world: World) -> None:
-        """Build for a world; the same expert and limiter serve all of its labels."""
+        """Build for a world; the same expert and limiters serve all of its labels."""
         self._world = world
         self._expert = Expert(world.embodiment)
-        self._limiter = Limiter(world.embodiment, _PERIOD_S)
+        self._drive = Drive(world.embodiment, _PERIOD_S)
 
     def chunk(self, goal: Goal, steps: int, step_s: float) -> FloatArray:
         """Return the expert's next actions, (K, 8): joint velocities (rad/s) and opening (m)."""
-        world, limiter = self._world, self._limiter
+        world = self._world
         actions = np.empty((steps, ARM_JOINTS + 1))
         with world.imagined():
-            limiter.reset(world.commanded_velocity_rad_s)
+            self._drive.start(world)
             for row in actions:
                 row[:ARM_JOINTS], row[ARM_JOINTS] = self._expert.action(world, goal)
-                world.command_gripper(row[ARM_JOINTS])
-                for _ in range(round(step_s / _PERIOD_S)):
-                    limited = limiter.step(row[:ARM_JOINTS], world.joint_positions_rad, 0.0)
-                    world.command_velocity(limited.velocity)
-                    world.step(_PERIOD_S)
+                self._drive.run(world, row, step_s)
         return actions
 
 

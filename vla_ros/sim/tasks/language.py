@@ -91,14 +91,14 @@ def sample_task_refusal(
     As `grammar.sample_refusal`, and of all tasks: an object, a bowl or another object that is not
     there, one that does not exist, a direction that means nothing, or a negation.
     """
-    family = FAMILIES[rng.integers(len(FAMILIES))]
+    family = _choice(FAMILIES, rng)
     if family == 'reach':
         return grammar.sample_refusal(tuple(present), rng)
     template = _choice(shipped_templates()[family].train, rng)
     there = [sample_name(kind, rng) for kind in present]
     named = _choice(there, rng)
     direction = _choice(DIRECTION_PHRASES[_choice(tuple(DIRECTIONS), rng)], rng)
-    bowl = containers[rng.integers(len(containers))] if containers else ''
+    bowl = _choice(containers, rng) if containers else ''
     place = bowl or 'red bowl' if family == 'put_in' else _choice(there, rng)
     match rng.integers(4):
         case 0:  # another argument than there is, where there is one
