@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from xml.etree import ElementTree
 
 import pytest
@@ -11,8 +12,11 @@ from rclpy.parameter import Parameter
 from ros_graph import Graph
 
 from vla_ros.ros import qos
+from vla_ros.ros.doctor.observer import Observer
 from vla_ros.ros.guard_node import GuardNode
 from vla_ros.ros.policy_node import PolicyNode
+from vla_ros.ros.rollout import RosRollout
+from vla_ros.ros.session import Session
 from vla_ros.ros.sim_node import SimNode
 from vla_ros.ros.sros2_policy import permissions, policy_xml
 
@@ -77,3 +81,44 @@ def test_a_node_does_nothing_that_its_enclave_may_not(
     assert graph.spin_until(known)
     for (kind, verb), names in seen(probe, node).items():
         assert names <= allowed(node, kind, verb), f'{kind} {verb}'
+
+
+def doctor(domain_id: int) -> Session:
+    session = Session('visitor', domain_id)
+    Observer(session, ARM)
+    return session
+
+
+def rollout(domain_id: int) -> Session:
+    return RosRollout(ARM, cameras=tuple(ARM.cameras), domain_id=domain_id).session
+
+
+@pytest.mark.parametrize('visit', [doctor, rollout])
+def test_a_visitor_does_nothing_that_the_operators_enclave_may_not(
+    graph: Graph, visit: Callable[[int], Session]
+) -> None:
+    probe = Probe(graph.context)
+    graph.executor.add_node(probe)
+    with visit(graph.context.get_domain_id()) as session:
+        name = session.node.get_name()
+        heard = {ARM.joint_states_topic if visit is doctor else qos.SIM_TOOL_TOPIC}
+
+        def known() -> bool:
+            found = {node for node, _ in probe.get_node_names_and_namespaces()}
+            return name in found and heard <= seen(probe, name)['topic', 'subscribe']
+
+        assert graph.spin_until(known)
+        found = seen(probe, name)
+    assert qos.INSTRUCTION_TOPIC in found['topic', 'publish']
+    for (kind, verb), names in found.items():
+        assert names <= allowed('operator', kind, verb), f'{kind} {verb}'
+
+
+def test_an_operator_may_call_what_the_commands_call() -> None:
+    wanted = {qos.STOP_SERVICE, qos.REARM_SERVICE, qos.SIM_RESET_SERVICE}
+    wanted.add(f'/{qos.SIM_NODE}/set_parameters')
+    assert wanted <= allowed('operator', 'service', 'request')
+
+
+def test_the_guard_may_reset_the_policy_when_the_estop_is_pressed() -> None:
+    assert qos.INSTRUCTION_TOPIC in allowed(qos.GUARD_NODE, 'topic', 'publish')

@@ -13,6 +13,7 @@ SIM_NODE = 'sim_node'
 
 INSTRUCTION_TOPIC = '/vla/instruction'
 CHUNK_TOPIC = '/vla/action_chunk'
+URDF_TOPIC = '/robot_description'
 DIAGNOSTICS_TOPIC = '/diagnostics'
 CLOCK_TOPIC = '/clock'
 STOP_SERVICE = '/vla/stop'

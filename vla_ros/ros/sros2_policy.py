@@ -46,6 +46,7 @@ class Permissions:
         replies: services that it offers.
         requests: services that it calls.
         lifecycle: it is a lifecycle node.
+        parameters: services of its parameters; a visitor offers none.
     """
 
     publishes: Sequence[str] = ()
@@ -53,6 +54,7 @@ class Permissions:
     replies: Sequence[str] = ()
     requests: Sequence[str] = ()
     lifecycle: bool = False
+    parameters: Sequence[str] = _EVERY_NODE
 
 
 def command_topics(arm: Embodiment) -> list[str]:
@@ -101,10 +103,12 @@ def permissions(arm: Embodiment, estop_topic: str = '') -> Mapping[str, Permissi
     allowed[OPERATOR] = Permissions(
         publishes=[said],
         subscribes=[
-            *(qos.DIAGNOSTICS_TOPIC, qos.CHUNK_TOPIC, states, *cameras, *infos, *simulated),
+            *(qos.DIAGNOSTICS_TOPIC, qos.CHUNK_TOPIC, qos.URDF_TOPIC, states),
+            *(*cameras, *infos, *simulated),
             *command_topics(arm),
         ],
         requests=[*services, *parameters, *lifecycle],
+        parameters=(),
     )
     return allowed
 
@@ -117,7 +121,8 @@ def policy_xml(allowed: Mapping[str, Permissions]) -> str:
         enclave = ElementTree.SubElement(enclaves, 'enclave', path=f'{ENCLAVES}/{node}')
         profiles = ElementTree.SubElement(enclave, 'profiles')
         profile = ElementTree.SubElement(profiles, 'profile', ns='/', node=node)
-        own = [f'~/{name}' for name in (*_EVERY_NODE, *(_LIFECYCLE if may.lifecycle else ()))]
+        served = (*may.parameters, *(_LIFECYCLE if may.lifecycle else ()))
+        own = [f'~/{name}' for name in served]
         events = ['~/transition_event'] if may.lifecycle else []
         log = ['/rosout', '/parameter_events']
         _rules(profile, 'topic', publish=[*may.publishes, *events, *log])

@@ -27,7 +27,6 @@ from vla_ros.ros.doctor.snapshot import (
 )
 from vla_ros.ros.session import Session
 
-URDF_TOPIC = '/robot_description'
 _FIND_S = 2.0
 _ERROR = 2
 
@@ -67,7 +66,7 @@ class Observer:
         node.create_subscription(
             JointState, arm.joint_states_topic, self._on_joint_state, qos.SENSOR
         )
-        node.create_subscription(String, URDF_TOPIC, self._on_urdf, qos.LATCHED)
+        node.create_subscription(String, qos.URDF_TOPIC, self._on_urdf, qos.LATCHED)
         for name, camera in arm.cameras.items():
             self._listen(name, camera)
 
