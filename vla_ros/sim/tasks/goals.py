@@ -9,6 +9,7 @@ import numpy as np
 from vla_ros.sim.scene import BOWL_RADIUS_M
 from vla_ros.sim.tasks.goal import DIRECTIONS, IN, NEXT_TO, Goal
 from vla_ros.sim.tasks.grasp import grasp_of
+from vla_ros.sim.tasks.table import Table
 from vla_ros.sim.world import World
 from vla_ros.types import FloatArray
 
@@ -20,14 +21,9 @@ AWAY_M = 0.05  # the tool is so far over an object that was let go
 MOVED_M = 0.03  # an object that was not to be moved
 
 LIFT_TOOL_M = 0.22
-BESIDE_M = 0.082  # where an object is put: 5 mm between two cubes, corner to corner
 PUSH_WAY_M = 0.10  # how far a push is meant to go
 _IN_BOWL_M = BOWL_RADIUS_M - 0.012
 _IN_BOWL_HEIGHT_M = 0.075
-_REACHABLE_M = (0.32, 0.78)  # from the base's axis: nearer the elbow, further the arm runs out
-_REACHABLE_X_M, _REACHABLE_Y_M = (0.22, 0.76), 0.42
-_LANE_BEHIND_M, _LANE_AHEAD_M = 0.10, 0.14
-_ROOM_OBJECT_M, _ROOM_BOWL_M = 0.085, 0.125  # from the middle of a lane or of a place
 _ON_TABLE_M = 0.015
 
 Start = Mapping[str, FloatArray]
@@ -43,27 +39,24 @@ def goals(world: World) -> list[Goal]:
     """Return what makes sense now: it can be done, and the gripper holds nothing else."""
     held = world.held
     held = held if held and lifted(world, held) else ''
+    table = Table.of(world)
     found: list[Goal] = []
-    for item in world.objects:
+    for name in table.objects:
         if not held:
-            found.append(Goal('reach', item.name))
-        if (
-            held not in ('', item.name)
-            or not _reachable(item.position_m)
-            or _boxed_in(world, item.name)
-        ):
-            continue
-        found.append(Goal('pick', item.name))
-        if not held:
-            found += [
-                Goal('push', item.name, d) for d in DIRECTIONS if _lane_free(world, item.name, d)
-            ]
-        found += [Goal('put', item.name, IN + c.name) for c in world.containers]
-        found += [
-            Goal('put', item.name, NEXT_TO + o.name)
-            for o in world.objects
-            if o.name != item.name and place_beside(world, item.name, o.name) is not None
-        ]
+            found.append(Goal('reach', name))
+        if held == name or (not held and table.within_reach(name)):
+            found += _handling(table, name, bool(held))
+    return found
+
+
+def _handling(table: Table, name: str, held: bool) -> list[Goal]:
+    """Return what can be done with an object that the gripper holds or gets to."""
+    found = [Goal('pick', name)]
+    if not held:
+        found += [Goal('push', name, d) for d in DIRECTIONS if table.lane_is_free(name, d)]
+    found += [Goal('put', name, IN + container) for container in table.containers]
+    others = (other for other in table.objects if other != name)
+    found += [Goal('put', name, NEXT_TO + o) for o in others if table.place_beside(name, o)]
     return found
 
 
@@ -130,9 +123,8 @@ def place_m(world: World, goal: Goal) -> FloatArray:
     """Return where the centre of an object belongs that is to be put somewhere."""
     if goal.inside:
         return np.add(world.object_position_m(goal.place), (0.0, 0.0, 0.03))
-    place = place_beside(world, goal.object, goal.place)
-    if place is None:
-        place = _beside(world, goal.place)[0]
+    table = Table.of(world)
+    place = table.place_beside(goal.object, goal.place) or table.beside(goal.place)[0]
     half_height = grasp_of(world, goal.object).half_height_m
     return np.array([*place, half_height])
 
@@ -151,54 +143,3 @@ def lifted(world: World, name: str) -> bool:
     """Tell whether an object is off the table by `LIFTED_M`."""
     grasp = grasp_of(world, name)
     return grasp.object_m[2] - grasp.half_height_m > LIFTED_M
-
-
-def place_beside(world: World, name: str, other: str) -> FloatArray | None:
-    """Return a free place (x, y) beside an object, nearer to the base first; None without one."""
-    for place in _beside(world, other):
-        if _reachable(place) and _free(world, place, place, {name, other}):
-            return place
-    return None
-
-
-def _beside(world: World, other: str) -> tuple[FloatArray, FloatArray]:
-    centre = world.object_position_m(other)[:2]
-    outwards = BESIDE_M * centre / np.linalg.norm(centre)
-    return centre - outwards, centre + outwards
-
-
-def _lane_free(world: World, name: str, direction: str) -> bool:
-    """Tell whether nothing is in the way of the gripper behind and the object before it."""
-    here, way = world.object_position_m(name)[:2], np.array(DIRECTIONS[direction])
-    first, last = here - _LANE_BEHIND_M * way, here + _LANE_AHEAD_M * way
-    return _reachable(first) and _reachable(last) and _free(world, first, last, {name})
-
-
-def _free(world: World, first: FloatArray, last: FloatArray, besides: set[str]) -> bool:
-    """Tell whether nothing but `besides` is near a line on the table."""
-    rooms = [(o.position_m, _ROOM_OBJECT_M) for o in world.objects if o.name not in besides]
-    rooms += [(c.position_m, _ROOM_BOWL_M) for c in world.containers]
-    way = last - first
-    length = max(float(way @ way), 1e-12)
-    for position, room in rooms:
-        share = np.clip((position[:2] - first) @ way / length, 0.0, 1.0)
-        if np.linalg.norm(first + share * way - position[:2]) < room:
-            return False
-    return True
-
-
-def _reachable(position: FloatArray) -> bool:
-    x, y = position[:2]
-    near, far = _REACHABLE_M
-    low, high = _REACHABLE_X_M
-    return bool(near <= np.hypot(x, y) <= far and low <= x <= high and abs(y) <= _REACHABLE_Y_M)
-
-
-def _boxed_in(world: World, name: str) -> bool:
-    """Tell whether an object lies in or against a bowl, where the gripper cannot close on it."""
-    here = world.object_position_m(name)
-    if here[2] > _IN_BOWL_HEIGHT_M:
-        return False
-    return any(
-        np.linalg.norm((here - c.position_m)[:2]) < BOWL_RADIUS_M + 0.045 for c in world.containers
-    )
