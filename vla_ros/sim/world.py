@@ -158,6 +158,12 @@ class World:
         self.data.qvel[:ARM_JOINTS] = 0.0
         mujoco.mj_forward(self.model, self.data)
 
+    def set_object_position(self, name: str, position_m: FloatArray) -> None:
+        """Place an object of this scene at rest, its centre in the base frame, for tests."""
+        joint = self.data.joint(name)
+        joint.qpos[:3], joint.qvel[:] = position_m, 0.0
+        mujoco.mj_forward(self.model, self.data)
+
     @property
     def time_s(self) -> float:
         """Simulated time since the last reset."""
