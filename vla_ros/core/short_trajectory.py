@@ -12,12 +12,14 @@ import numpy as np
 
 from vla_ros.core.embodiment import Embodiment
 from vla_ros.core.limiter import BRAKING_SHARE
-from vla_ros.types import FloatArray
+from vla_ros.types import ARM_JOINTS, FloatArray
 
 LOOK_AHEAD_S = 0.03
 LOOK_AHEAD_PERIODS = 3
 LEASH_RAD = 0.1
 _SAME_TIME_S = 1e-3
+MOST_POINTS = ARM_JOINTS + 1
+"""Of a trajectory: where the arm is soon, and where each joint comes to rest."""
 
 
 @dataclass(frozen=True)
@@ -76,20 +78,17 @@ class TrajectoryPlanner:
     def _to_rest(self, start: FloatArray, velocity: FloatArray) -> ShortTrajectory:
         """Brake every joint evenly; a point wherever one of them comes to rest."""
         rest_s = np.abs(velocity) / self._braking
+        rests_s = sorted(rest_s.tolist())
         knots_s = [0.0]
-        for time_s in np.sort(rest_s):
+        for time_s in rests_s:
             if time_s > knots_s[-1] + _SAME_TIME_S:
-                knots_s.append(float(time_s))
+                knots_s.append(time_s)
         if len(knots_s) == 1:  # all but at rest: the last point must still say so
-            knots_s.append(float(rest_s.max()) + _SAME_TIME_S)
-        knots_s[-1] = max(knots_s[-1], float(rest_s.max()))
-        times_s = np.minimum(np.array(knots_s)[:, None], rest_s)
-        deceleration = np.copysign(self._braking, velocity)
-        velocities = velocity - deceleration * times_s
+            knots_s.append(rests_s[-1] + _SAME_TIME_S)
+        knots_s[-1] = max(knots_s[-1], rests_s[-1])
+        knots = np.array(knots_s)
+        times_s = np.minimum(knots[:, None], rest_s)
+        velocities = velocity - np.copysign(self._braking, velocity) * times_s
+        positions = start + 0.5 * times_s * (velocity + velocities)
         velocities[-1] = 0.0
-        positions = start + velocity * times_s - 0.5 * deceleration * times_s**2
-        return ShortTrajectory(
-            self._ahead_s + np.array(knots_s),
-            positions,
-            velocities,
-        )
+        return ShortTrajectory(self._ahead_s + knots, positions, velocities)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
-from builtin_interfaces.msg import Duration
+import numpy as np
 from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from vla_ros.core.embodiment import Embodiment
 from vla_ros.core.guard import GuardOutput
-from vla_ros.core.short_trajectory import ShortTrajectory, TrajectoryPlanner
+from vla_ros.core.short_trajectory import MOST_POINTS, ShortTrajectory, TrajectoryPlanner
 from vla_ros.errors import ConfigError
 from vla_ros.ros import qos
 from vla_ros.ros.conversion import NANOSECONDS
-from vla_ros.types import FloatArray
+from vla_ros.types import ARM_JOINTS, FloatArray
 
 RESTING_MESSAGES = 5
 """Commands to rest that are sent before the guard falls silent."""
@@ -41,12 +42,15 @@ class VelocityOutput:
     def __init__(self, node: LifecycleNode, topic: str) -> None:
         """Publish on `topic`."""
         self.topic = topic
+        self._message = Float64MultiArray(data=[0.0] * ARM_JOINTS)
+        self._velocity = np.frombuffer(self._message.data)  # the message's own memory
         self._publisher = node.create_lifecycle_publisher(Float64MultiArray, topic, qos.COMMAND)
 
     def send(self, output: GuardOutput, measured: FloatArray | None) -> None:
         """Publish the velocities of one tick."""
         del measured
-        self._publisher.publish(Float64MultiArray(data=output.velocity.tolist()))
+        self._velocity[:] = output.velocity
+        self._publisher.publish(self._message)
 
     def listeners(self) -> int:
         """Return how many controllers listen."""
@@ -59,7 +63,7 @@ class TrajectoryOutput:
     def __init__(self, node: LifecycleNode, topic: str, arm: Embodiment) -> None:
         """Publish on `topic` for the joints of an arm."""
         self.topic = topic
-        self._joints = list(arm.joints)
+        self._message = TrajectoryMessage(arm.joints)
         self._planner = TrajectoryPlanner(arm, 1.0 / arm.guard_rate_hz)
         self._rests = RESTING_MESSAGES
         self._publisher = node.create_lifecycle_publisher(JointTrajectory, topic, qos.COMMAND)
@@ -72,7 +76,7 @@ class TrajectoryOutput:
             return
         plan = self._planner.plan(output.velocity, measured, output.elapsed_s)
         if plan is not None:
-            self._publisher.publish(trajectory_message(plan, self._joints))
+            self._publisher.publish(self._message.of(plan))
 
     def listeners(self) -> int:
         """Return how many controllers listen."""
@@ -88,31 +92,42 @@ class GripperOutput:
     def __init__(self, node: LifecycleNode, topic: str) -> None:
         """Publish on `topic`."""
         self.topic = topic
+        self._message = Float64MultiArray(data=[0.0])
         self._publisher = node.create_lifecycle_publisher(Float64MultiArray, topic, qos.COMMAND)
 
     def send(self, output: GuardOutput) -> None:
         """Publish the opening of one tick, if there is one."""
         if output.opening_m is not None:
-            self._publisher.publish(Float64MultiArray(data=[output.opening_m]))
+            self._message.data[0] = output.opening_m
+            self._publisher.publish(self._message)
 
 
-def trajectory_message(plan: ShortTrajectory, joints: list[str]) -> JointTrajectory:
-    """Return a plan as a message; no stamp, which means: start now."""
-    rows: Any = zip(
-        (plan.times_s * NANOSECONDS).astype(int).tolist(),
-        plan.positions_rad.tolist(),
-        plan.velocities_rad_s.tolist(),
-        strict=True,
-    )
-    points = [
-        JointTrajectoryPoint(
-            positions=positions,
-            velocities=velocities,
-            time_from_start=Duration(sec=time_ns // NANOSECONDS, nanosec=time_ns % NANOSECONDS),
-        )
-        for time_ns, positions, velocities in rows
-    ]
-    return JointTrajectory(joint_names=joints, points=points)
+class TrajectoryMessage:
+    """A message that is written over every tick: to make a new one takes five times as long.
+
+    Publishing serialises it at once, so nobody looks at it later.
+    """
+
+    def __init__(self, joints: Sequence[str]) -> None:
+        """Make every point that a plan may need."""
+        zeros = [0.0] * len(joints)
+        self._points = [
+            JointTrajectoryPoint(positions=zeros, velocities=zeros) for _ in range(MOST_POINTS)
+        ]
+        # Views of the messages' own memory.
+        self._positions = [np.frombuffer(point.positions) for point in self._points]
+        self._velocities = [np.frombuffer(point.velocities) for point in self._points]
+        self._message = JointTrajectory(joint_names=list(joints))
+
+    def of(self, plan: ShortTrajectory) -> JointTrajectory:
+        """Return a plan as a message, until the next call; no stamp, which means: start now."""
+        for k, time_s in enumerate(plan.times_s.tolist()):
+            self._positions[k][:] = plan.positions_rad[k]
+            self._velocities[k][:] = plan.velocities_rad_s[k]
+            after = self._points[k].time_from_start
+            after.sec, after.nanosec = divmod(int(time_s * NANOSECONDS), NANOSECONDS)
+        self._message.points = self._points[: len(plan.times_s)]
+        return self._message
 
 
 def make_output(node: LifecycleNode, arm: Embodiment, mode: str) -> CommandOutput:
