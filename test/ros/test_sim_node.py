@@ -23,6 +23,7 @@ from vla_ros.errors import ConfigError
 from vla_ros.ros import qos
 from vla_ros.ros.conversion import image_from_message, stamp_to_ns
 from vla_ros.ros.sim_node import SimNode
+from vla_ros.sim.expert import ReachExpert
 from vla_ros.sim.world import World
 from vla_ros.types import FloatArray
 
@@ -131,8 +132,39 @@ def test_reset_takes_the_seed_and_brings_the_arm_home_at_rest(bench: Bench) -> N
     assert json.loads(bench.reset().message)['objects'] != answer['objects']
 
 
-def test_parameters_other_than_the_seed_stay_as_they_are(bench: Bench) -> None:
-    for name, value in (('seed', -1), ('cameras_hz', 3.0), ('arm', 'other')):
+def test_a_scene_for_a_task_is_asked_for_by_a_parameter(bench: Bench) -> None:
+    bench.node.set_parameters([Parameter('task', value='put'), Parameter('seed', value=4)])
+    answer = json.loads(bench.reset().message)
+    assert (answer['task'], answer['seed']) == ('put', 4) and answer['containers']
+    markers: list[MarkerArray] = []
+    bench.probe.create_subscription(
+        MarkerArray, qos.SIM_OBJECTS_TOPIC, markers.append, qos.LATCHED
+    )
+    wanted = {*answer['objects'], *answer['containers']}
+    assert bench.graph.spin_until(
+        lambda: markers and wanted <= {m.ns for m in markers[-1].markers}
+    )
+    status = bench.probe.status
+    assert bench.graph.spin_until(lambda: status.get('sim_node', {}).get('task') == 'put')
+    assert status['sim_node']['met'] == ''
+    bench.node.set_parameters([Parameter('task', value='reach')])
+    assert json.loads(bench.reset().message)['containers'] == {}
+
+
+def test_the_goal_that_is_met_is_said(bench: Bench) -> None:
+    item = next(iter(json.loads(bench.reset().message)['objects'].items()))
+    expert, goal = ReachExpert(ARM), np.array(item[1]['target_m'])
+
+    def met() -> bool:
+        velocity = expert.velocity(bench.positions(), goal)
+        bench.velocity.publish(Float64MultiArray(data=velocity.tolist()))
+        return f'reach the {item[0]}' in bench.probe.status.get('sim_node', {}).get('met', '')
+
+    assert bench.graph.spin_until(met)
+
+
+def test_parameters_other_than_seed_and_task_stay_as_they_are(bench: Bench) -> None:
+    for name, value in (('seed', -1), ('task', 'lick'), ('cameras_hz', 3.0), ('arm', 'other')):
         assert not bench.node.set_parameters([Parameter(name, value=value)])[0].successful
 
 
@@ -228,6 +260,7 @@ def test_clock_on_request_stamps_everything_with_simulated_time(graph: Graph) ->
     [
         ('sed', 3, "no parameter 'sed'"),
         ('seed', -3, 'seed is -3'),
+        ('task', 'lick', "unknown task 'lick'"),
         ('cameras_hz', 1e6, 'cameras_hz'),
         ('image_width', 9999, 'image_width is 9999'),
         ('arm', 'nosuch', "unknown arm 'nosuch'"),

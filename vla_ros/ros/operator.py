@@ -66,25 +66,31 @@ def rearm() -> str:
         return session.trigger(qos.REARM_SERVICE)
 
 
-def reset(seed: int) -> dict[str, list[float]]:
-    """Put the simulated arm at home and other objects on the table; return where they are."""
+def reset(seed: int, task: str = 'reach') -> dict[str, list[float]]:
+    """Put the simulated arm at home and other things on the table; return where they are."""
     with Session() as session:
-        objects = reset_scene(session, seed)['objects']
-        return {name: place['position_m'] for name, place in objects.items()}
+        scene = reset_scene(session, seed, task)
+        things = scene['objects'] | scene['containers']
+        return {name: place['position_m'] for name, place in things.items()}
 
 
-def reset_scene(session: Session, seed: int) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """Reset sim_node with a seed; return its answer.
+def reset_scene(
+    session: Session, seed: int, task: str = 'reach'
+) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """Reset sim_node with a seed, to a scene for a task; return its answer.
 
     Raises:
-        VlaRosError: sim_node is not there, or refuses the seed.
+        VlaRosError: sim_node is not there, or refuses the seed or the task.
     """
-    value = ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=seed)
-    request = SetParameters.Request(parameters=[Parameter(name='seed', value=value)])
+    number = ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=seed)
+    name = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=task)
+    parameters = [Parameter(name='seed', value=number), Parameter(name='task', value=name)]
+    request = SetParameters.Request(parameters=parameters)
     service = f'/{qos.SIM_NODE}/set_parameters'
     response = session.call(SetParameters, service, request, again=True)
-    if not response.results[0].successful:
-        raise VlaRosError(f'seed {seed} refused: {response.results[0].reason}')
+    for result in response.results:
+        if not result.successful:
+            raise VlaRosError(f'seed {seed}, task {task} refused: {result.reason}')
     return json.loads(session.trigger(qos.SIM_RESET_SERVICE))
 
 

@@ -12,8 +12,8 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from vla_ros.ros.qos import BASE_FRAME, TARGET_NAMESPACE
-from vla_ros.sim.scene import COLOURS
-from vla_ros.sim.world import World
+from vla_ros.sim.scene import BOWL_HEIGHT_M, BOWL_RADIUS_M, COLOURS
+from vla_ros.sim.world import SceneObject, World
 from vla_ros.types import FloatArray
 
 _MARKER_OF_SHAPE = {'cube': Marker.CUBE, 'ball': Marker.SPHERE, 'cylinder': Marker.CYLINDER}
@@ -22,7 +22,7 @@ _TARGET_SIZE_M = 0.01
 
 
 def scene_markers(world: World, stamp: Time) -> MarkerArray:
-    """Return one marker per object, and one per point that a reach of that object must end at."""
+    """Return one marker per object and container, and one per point that a reach must end at."""
     header = Header(stamp=stamp, frame_id=BASE_FRAME)
     markers = [Marker(header=header, action=Marker.DELETEALL)]
     for scene_object in world.objects:
@@ -48,11 +48,25 @@ def scene_markers(world: World, stamp: Time) -> MarkerArray:
                     color=ColorRGBA(r=colour[0], g=colour[1], b=colour[2], a=alpha),
                 )
             )
+    markers += [_container_marker(header, container) for container in world.containers]
     return MarkerArray(markers=markers)
 
 
-def scene_json(world: World, seed: int) -> str:
-    """Return seed, objects and the points over them, in the base frame, as JSON."""
+def _container_marker(header: Header, container: SceneObject) -> Marker:
+    red, green, blue = COLOURS[container.colour]
+    middle = np.add(container.position_m, (0.0, 0.0, BOWL_HEIGHT_M / 2))
+    return Marker(
+        header=header,
+        ns=container.name,
+        type=Marker.CYLINDER,
+        pose=pose_at(middle),
+        scale=Vector3(x=2 * BOWL_RADIUS_M, y=2 * BOWL_RADIUS_M, z=BOWL_HEIGHT_M),
+        color=ColorRGBA(r=red, g=green, b=blue, a=0.6),
+    )
+
+
+def scene_json(world: World, seed: int, task: str) -> str:
+    """Return seed, task, objects, the points over them and containers, in the base frame."""
     objects = {
         scene_object.name: {
             'position_m': scene_object.position_m.round(4).tolist(),
@@ -60,7 +74,8 @@ def scene_json(world: World, seed: int) -> str:
         }
         for scene_object in world.objects
     }
-    return json.dumps({'seed': seed, 'objects': objects})
+    containers = {c.name: {'position_m': c.position_m.round(4).tolist()} for c in world.containers}
+    return json.dumps({'seed': seed, 'task': task, 'objects': objects, 'containers': containers})
 
 
 def pose_at(position_m: FloatArray) -> Pose:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vla_ros.core.embodiment import CameraConfig, Embodiment
-from vla_ros.errors import ConfigError
+from vla_ros.errors import ConfigError, choose
+from vla_ros.sim.world import SCENES
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,8 @@ class SimConfig:
     Attributes:
         arm: name or YAML file of an arm with the kinematics of the simulated one.
         seed: layout of the objects; read again by every reset.
+        task: kind of scene: reach, or push, pick or put, where there are bowls and objects to
+            handle; read again by every reset.
         cameras_hz: frames a second of each camera; 0 takes the rate in the arm's YAML.
         image_width: width of every camera image in pixels; 0 takes the arm's YAML.
         image_height: height of every camera image in pixels; 0 takes the arm's YAML.
@@ -23,6 +26,7 @@ class SimConfig:
 
     arm: str = 'sim'
     seed: int = 0
+    task: str = 'reach'
     cameras_hz: float = 0.0
     image_width: int = 0
     image_height: int = 0
@@ -32,6 +36,7 @@ class SimConfig:
         """Refuse values that no simulation can run with."""
         if self.seed < 0:
             raise ConfigError(f'seed is {self.seed}; it must be 0 or more')
+        choose('task', self.task, SCENES)
         if not 0 <= self.cameras_hz <= 100:
             raise ConfigError(f'cameras_hz is {self.cameras_hz}; it must be within 0 and 100')
         for name in ('image_width', 'image_height'):
@@ -51,3 +56,12 @@ class SimConfig:
             )
             for name, camera in arm.cameras.items()
         }
+
+
+def why_not(name: str, value: object) -> str:
+    """Return why a parameter may not be set while the node runs; empty when it may."""
+    if name == 'task':
+        return '' if value in SCENES else f'task must be one of: {", ".join(SCENES)}'
+    if name != 'seed':
+        return f"'{name}' is read at the start only"
+    return '' if isinstance(value, int) and value >= 0 else 'seed must be 0 or more'

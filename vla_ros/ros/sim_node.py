@@ -36,8 +36,10 @@ from vla_ros.ros.node_main import run_node
 from vla_ros.ros.parameters import read_parameters, refuse_unknown_parameters
 from vla_ros.ros.scene_messages import pose_at, scene_json, scene_markers
 from vla_ros.ros.sim_cameras import SimCameras
-from vla_ros.ros.sim_config import SimConfig
+from vla_ros.ros.sim_config import SimConfig, why_not
 from vla_ros.ros.trajectory_player import TrajectoryPlayer
+from vla_ros.sim.tasks.goals import goals, start_of, succeeded
+from vla_ros.sim.tasks.language import sentence
 from vla_ros.sim.world import World
 from vla_ros.types import ARM_JOINTS, FloatArray
 
@@ -64,8 +66,7 @@ class SimNode(Node):
         cameras = self._config.cameras(self._arm)
         sizes = {name: (camera.width, camera.height) for name, camera in cameras.items()}
         self._world = World(self._arm, camera_sizes=sizes)
-        self._seed = self._config.seed
-        self._world.reset(self._seed)
+        self._reset_world(self._config.seed, self._config.task)
 
         self.changing = threading.Lock()
         self._latched = np.zeros(ARM_JOINTS)
@@ -162,24 +163,31 @@ class SimNode(Node):
 
     def _on_parameters(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
         for parameter in parameters:
-            if parameter.name != 'seed':
-                return SetParametersResult(
-                    successful=False, reason=f"'{parameter.name}' is read at the start only"
-                )
-            if not isinstance(parameter.value, int) or parameter.value < 0:
-                return SetParametersResult(successful=False, reason='seed must be 0 or more')
+            if reason := why_not(parameter.name, parameter.value):
+                return SetParametersResult(successful=False, reason=reason)
         return SetParametersResult(successful=True)
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._seed = int(self.get_parameter('seed').value)
+        seed, task = (self.get_parameter(name).value for name in ('seed', 'task'))
         with self.changing:
             self._player.clear()
             self._latched = np.zeros(ARM_JOINTS)
-            self._world.reset(self._seed)
-            response.message = scene_json(self._world, self._seed)
+            self._reset_world(seed, task)
+            response.message = scene_json(self._world, seed, task)
         self._publish_objects()
         response.success = True
         return response
+
+    def _reset_world(self, seed: int, task: str) -> None:
+        self._world.reset(seed, task)
+        self._seed, self._task = seed, task
+        self._goals, self._start = goals(self._world), start_of(self._world)
+
+    def _met(self) -> str:
+        """Return the goals that made sense after the last reset and are met now, as sentences."""
+        with self.changing:
+            world, start = self._world, self._start
+            return ', '.join(sentence(g) for g in self._goals if succeeded(world, g, start))
 
     def _run_physics(self) -> None:
         try:
@@ -255,6 +263,8 @@ class SimNode(Node):
         values = {
             'real_time_factor': f'{factor:.3f}',
             'seed': self._seed,
+            'task': self._task,
+            'met': self._met(),
             'render_ms': f'{self._cameras.render_ms:.2f}',
             'physics': f'{self._step_ms:.2f} ms for {PERIOD_S * 1e3:.0f} ms',
             'arm': self._arm.name,
