@@ -20,6 +20,13 @@ ENCLAVES = '/vla_ros'
 """Below it every process has an SROS2 enclave of its own, by its name."""
 OPERATOR = 'operator'
 """Name of the enclave that the commands of the operator share."""
+PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+"""Where Fast DDS 3, and before it Fast DDS 2, look for a profile."""
+EXPORT_PROFILE = (
+    f'export {PROFILE_VARIABLES[0]}=<share of vla_ros>/config/fastdds.xml (with ROS 2 Jazzy '
+    f'{PROFILE_VARIABLES[1]})'
+)
+"""What to type where a camera driver or another node starts without a bringup."""
 TRUTH = {'true': True, 'false': False}
 
 
@@ -128,12 +135,10 @@ def environment(user: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return what a bringup adds to the user's environment; what the user has set stays.
 
     The Fast DDS profile makes room for whole camera frames in shared memory, without which most
-    of them are lost under load. Discovery stays on this machine unless the user asks for more.
+    of them are lost under load; Fast DDS 2 (Jazzy) and 3 read it from variables of different
+    names. Discovery stays on this machine unless the user asks for more.
     """
-    ours = {
-        'FASTDDS_DEFAULT_PROFILES_FILE': str(config_dir() / 'fastdds.xml'),
-        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-    }
-    if {'FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'} & set(user):
-        del ours['FASTDDS_DEFAULT_PROFILES_FILE']
+    ours = {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+    if not set(PROFILE_VARIABLES) & set(user):
+        ours |= dict.fromkeys(PROFILE_VARIABLES, str(config_dir() / 'fastdds.xml'))
     return {name: value for name, value in ours.items() if name not in user}

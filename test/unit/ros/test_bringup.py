@@ -65,15 +65,12 @@ def test_bad_arguments_name_the_good_ones(arguments, message):
 
 
 def test_what_the_user_has_set_stays():
-    assert set(environment({})) == {
-        'FASTDDS_DEFAULT_PROFILES_FILE', 'ROS_AUTOMATIC_DISCOVERY_RANGE'
-    }  # fmt: skip
-    assert environment({'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SUBNET'}).keys() == {
-        'FASTDDS_DEFAULT_PROFILES_FILE'
-    }
-    assert 'FASTDDS_DEFAULT_PROFILES_FILE' not in environment(
-        {'FASTRTPS_DEFAULT_PROFILES_FILE': 'mine.xml'}
-    )
+    # Fast DDS 3 and 2 read the profile from variables of different names
+    profiles = {'FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'}
+    assert set(environment({})) == {*profiles, 'ROS_AUTOMATIC_DISCOVERY_RANGE'}
+    assert environment({'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SUBNET'}).keys() == profiles
+    for variable in profiles:
+        assert set(environment({variable: 'mine.xml'})) == {'ROS_AUTOMATIC_DISCOVERY_RANGE'}
 
 
 def test_the_fast_dds_profile_has_room_for_camera_frames():
@@ -82,3 +79,4 @@ def test_the_fast_dds_profile_has_room_for_camera_frames():
     assert int(text['segment_size']) >= 16 * 640 * 480 * 3
     assert int(text['maxMessageSize']) >= 640 * 480 * 3
     assert text['useBuiltinTransports'] == 'false'
+    assert 'interfaceWhiteList' not in text  # the range of discovery is the user's to widen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vla_ros.core.embodiment import CameraConfig, Embodiment
+from vla_ros.ros.bringup import EXPORT_PROFILE
 from vla_ros.ros.doctor.check import Check, bad, fatal, good, unknown
 from vla_ros.ros.doctor.snapshot import GraphSnapshot, PolicyFacts, Stream
 from vla_ros.ros.inputs import MAX_FRAME_AGE_NS
@@ -75,8 +76,8 @@ def frames(camera: str, config: CameraConfig, graph: GraphSnapshot) -> Check:
         return bad(
             name,
             found,
-            'export FASTDDS_DEFAULT_PROFILES_FILE=<share of vla_ros>/config/fastdds.xml where the '
-            'camera driver starts; lower its size or rate; free a processor',
+            f'{EXPORT_PROFILE} where the camera driver starts; lower its size or rate; free a '
+            'processor',
         )
     if stream.rate_hz < SLOW_SHARE * config.rate_hz:
         return bad(name, found, 'raise the rate of the camera, or lower rate_hz in the YAML')

@@ -12,9 +12,9 @@ from rclpy.utilities import get_rmw_implementation_identifier
 
 from vla_ros.core.embodiment import Embodiment
 from vla_ros.errors import VlaRosError
+from vla_ros.ros.bringup import PROFILE_VARIABLES
 from vla_ros.ros.doctor.snapshot import MachineFacts, PolicyFacts
 
-PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 _STAT = Path('/proc/stat')
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vla_ros.core.embodiment import Embodiment
+from vla_ros.ros.bringup import EXPORT_PROFILE
 from vla_ros.ros.doctor.check import Check, bad, fatal, good, unknown
 from vla_ros.ros.doctor.snapshot import MachineFacts, PolicyFacts
 
@@ -10,10 +11,7 @@ RGB = 3
 FAST_DDS_SEGMENT_BYTES = 512 * 1024  # of a participant without a profile (Fast DDS 3.2)
 FRAMES_IN_SEGMENT = 4
 BUSY_SHARE = 0.9
-_EXPORT = (
-    'export FASTDDS_DEFAULT_PROFILES_FILE=<share of vla_ros>/config/fastdds.xml in the shell of '
-    'every node, the driver of the camera, too'
-)
+_EXPORT = f'{EXPORT_PROFILE} in the shell of every node, the driver of the camera, too'
 
 
 def machine_checks(

@@ -31,7 +31,7 @@ class NotPossibleError(VlaRosError):
 
 @contextmanager
 def namespace() -> Iterator[None]:
-    """Make the namespace and its cable, and let DDS use nothing but the cable and loopback.
+    """Make the namespace and its cable, and let DDS use no shared memory.
 
     Raises:
         NotPossibleError: not root, no iproute2, or a kernel without it.
@@ -85,14 +85,10 @@ def _write_profile(folder: Path) -> Path:
     """Return our Fast DDS profile without shared memory, which a cable does not interrupt."""
     ElementTree.register_namespace('', _FAST_DDS)
     tree = ElementTree.parse(config_dir() / 'fastdds.xml')
-    addresses = tree.find(f'.//{{{_FAST_DDS}}}interfaceWhiteList')
     transports = tree.find(f'.//{{{_FAST_DDS}}}userTransports')
-    assert addresses is not None
     assert transports is not None
-    for address in (_OUTSIDE, _INSIDE):
-        ElementTree.SubElement(addresses, f'{{{_FAST_DDS}}}address').text = address
     for transport in list(transports):
-        if transport.text != 'loopback':
+        if transport.text != 'udp':
             transports.remove(transport)
     file = folder / 'fastdds.xml'
     tree.write(file, encoding='UTF-8', xml_declaration=True)
