@@ -39,13 +39,13 @@ def main() -> int:
         return fail(f'Python 3.10 or newer is needed, this is {sys.version.split()[0]}')
     extras = {name for name in (sys.argv[1] if len(sys.argv) > 1 else '').split(',') if name}
     sourced_ros = os.environ.get('ROS_DISTRO', '')
-    if sourced_ros:
-        extras.discard('ros')
     done = read_stamp()
     wanted = fingerprint(sourced_ros)
+    if sourced_ros:
+        extras.discard('ros')
     if done.get('fingerprint') == wanted and extras <= set(done.get('extras', [])):
         return 0
-    extras |= set(done.get('extras', []))
+    extras = wanted_extras(extras, done, sourced_ros)
     started = time.monotonic()
     if (problem := install(extras, sourced_ros)) is not None:
         return fail(problem)
@@ -61,11 +61,12 @@ def main() -> int:
 
 def install(extras: set[str], sourced_ros: str) -> str | None:
     """Make the virtual environment and fill it; return what went wrong."""
-    if not PYTHON.exists():
+    if not usable(VENV, sees_system=bool(sourced_ros)):
         say('making .venv')
         shutil.rmtree(VENV, ignore_errors=True)
         system = ['--system-site-packages'] if sourced_ros else []
         if run([sys.executable, '-m', 'venv', *system, VENV]):
+            shutil.rmtree(VENV, ignore_errors=True)
             return f'no virtual environment; type: sudo apt install {venv_package()}'
     if run([*pip(), PIP]):
         return 'pip could not be updated; is there a network?'
@@ -76,6 +77,23 @@ def install(extras: set[str], sourced_ros: str) -> str | None:
     if run([*pip(), '--editable', f'{ROOT}[{names}]']):
         return 'the installation failed; the lines above say why'
     return None
+
+
+def wanted_extras(asked: set[str], done: dict, sourced_ros: str) -> set[str]:
+    """Return the extras to install: those of before, too, and no ROS where one is sourced."""
+    return (asked | set(done.get('extras', []))) - ({'ros'} if sourced_ros else set())
+
+
+def usable(venv: Path, sees_system: bool) -> bool:
+    """Return whether an environment works, and sees the system's packages just as it should.
+
+    One that was made before ROS was sourced holds PyPI's ROS, which would hide the sourced one.
+    """
+    python, settings = venv / 'bin' / 'python', venv / 'pyvenv.cfg'
+    if not settings.is_file() or run([python, '-m', 'pip', '--version'], quiet=True):
+        return False
+    text = settings.read_text().lower()
+    return ('include-system-site-packages = true' in text) == sees_system
 
 
 def install_torch() -> str | None:
@@ -128,7 +146,10 @@ def run(command: list[str | Path], quiet: bool = False) -> int:
     """Run a command and return its exit code."""
     silent = {'stdout': subprocess.DEVNULL, 'stderr': subprocess.DEVNULL} if quiet else {}
     calm = {**os.environ, 'PYTHONWARNINGS': 'ignore'}  # setuptools warns of editable installs
-    return subprocess.run(command, check=False, env=calm, **silent).returncode
+    try:
+        return subprocess.run(command, check=False, env=calm, **silent).returncode
+    except OSError:  # no such program, or a link that leads nowhere
+        return 127
 
 
 def venv_package() -> str:
