@@ -18,6 +18,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from vla_ros.errors import ConfigError, VlaRosError
 from vla_ros.ros.lifecycle import ManagedNode
+from vla_ros.ros.parent import end_with_parent
 
 N = TypeVar('N', bound=Node)
 
@@ -46,6 +47,7 @@ def run_node(
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
+    end_with_parent()
     try:
         _init()
         return _spin(factory, on_shutdown or _deactivate, stopping)

@@ -1,4 +1,7 @@
-"""The nodes of a bringup as processes of ours, where `ros2 launch` does not exist."""
+"""The nodes of a bringup as processes of ours, where `ros2 launch` does not exist.
+
+They must be started by a thread that lives as long as they should (see `parent`).
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,10 @@ import yaml
 
 from vla_ros.errors import VlaRosError
 from vla_ros.ros.bringup import NodeSpec, environment
+from vla_ros.ros.parent import PARENT_VARIABLE
 
-STOP_TIMEOUT_S = 2.0
+STOP_TIMEOUT_S = 2.0  # for all of them
+_ROBOT_STOP_S = 0.5  # of it for the robot; the others have what is left before
 LAST_TO_STOP = 'sim_node'  # the robot stays until everything that drives it has ended
 TAIL_LINES = 12
 
@@ -41,6 +46,7 @@ class NodeProcesses:
         self._specs = {spec.name: spec for spec in specs}
         self._on_line = on_line
         self._environment = {**os.environ, **environment(), **(extra_environment or {})}
+        self._environment[PARENT_VARIABLE] = str(os.getpid())
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._tails: dict[str, list[str]] = {}
         self._readers: dict[str, threading.Thread] = {}
@@ -138,19 +144,24 @@ class NodeProcesses:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _stop(self) -> None:
-        first = [p for n, p in self._processes.items() if n != LAST_TO_STOP]
-        last = [p for n, p in self._processes.items() if n == LAST_TO_STOP]
-        for group in (first, last):
-            for process in group:
-                if process.poll() is None:
-                    process.send_signal(signal.SIGINT)
-            deadline = time.monotonic() + STOP_TIMEOUT_S
-            for process in group:
-                try:
-                    process.wait(max(0.0, deadline - time.monotonic()))
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        drivers = [p for n, p in self._processes.items() if n != LAST_TO_STOP]
+        robot = [p for n, p in self._processes.items() if n == LAST_TO_STOP]
+        _end(drivers, deadline - _ROBOT_STOP_S if robot else deadline)
+        _end(robot, deadline)
         for reader in self._readers.values():
             reader.join(timeout=1.0)
         self._folder.cleanup()
+
+
+def _end(processes: Sequence[subprocess.Popen[str]], deadline_s: float) -> None:
+    """Ask processes to end, and kill what has not by then."""
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline_s - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
