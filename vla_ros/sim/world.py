@@ -15,6 +15,7 @@ import numpy as np
 
 from vla_ros.core.embodiment import Embodiment
 from vla_ros.errors import ConfigError, choose
+from vla_ros.sim.drawing import cannot_draw
 from vla_ros.sim.layout import Pose, TableLayout, sample_layout, sample_table
 from vla_ros.sim.scene import CONTAINERS, OBJECT_KINDS, build_model
 from vla_ros.sim.surfaces import Surfaces
@@ -298,7 +299,10 @@ class World:
         width, height = self._sizes[camera]
         renderer = self._renderers.get((width, height))
         if renderer is None:
-            renderer = mujoco.Renderer(self.model, height, width)
+            try:
+                renderer = mujoco.Renderer(self.model, height, width)
+            except Exception as error:  # MuJoCo and OpenGL raise many kinds
+                raise ConfigError(cannot_draw()) from error
             self._renderers[width, height] = renderer
         return renderer
 

@@ -20,9 +20,9 @@ from vla_ros.sim.world import World
 from vla_ros.types import FloatArray
 
 OPEN_M, CLOSED_M = 0.08, 0.0
-GAIN_PER_S = 3.5
+GAIN_PER_S = 2.5  # slow enough for a policy that sees the state 0.2 s late
 SPEED_MAX_M_S = 0.35
-YAW_GAIN_PER_S = 3.0
+YAW_GAIN_PER_S = 2.5
 YAW_RATE_MAX_RAD_S = 1.5
 YAW_LEVER_M = 0.05  # a yaw off by 0.1 rad keeps the tool as high as 5 mm in the plane
 ALIGNED_M = 0.006
