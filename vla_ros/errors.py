@@ -31,3 +31,9 @@ def choose(what: str, value: str, valid: Iterable[str]) -> str:
     if value not in names:
         raise ConfigError(f"unknown {what} '{value}'; choose one of: {', '.join(names)}")
     return value
+
+
+def check_at_least(what: str, value: float, least: float) -> None:
+    """Raise a ConfigError that names the value if it is smaller than `least`, or no number."""
+    if not value >= least:
+        raise ConfigError(f'{what}: {value} is not at least {least:g}')

@@ -11,6 +11,8 @@ from types import ModuleType
 
 import pytest
 
+from vla_ros.sim.drawing import PACKAGES
+
 FILE = Path(__file__).resolve().parents[2] / 'tools' / 'bootstrap.py'
 
 
@@ -91,3 +93,7 @@ def test_ros_is_never_installed_beside_a_sourced_one(bootstrap: ModuleType) -> N
     before = {'extras': ['ros', 'sim']}
     assert bootstrap.wanted_extras({'dev', 'ros'}, before, 'jazzy') == {'dev', 'sim'}
     assert bootstrap.wanted_extras({'dev'}, before, '') == {'dev', 'ros', 'sim'}
+
+
+def test_it_names_the_same_packages_for_drawing_as_the_simulator(bootstrap: ModuleType) -> None:
+    assert bootstrap.RENDERING_PACKAGES == PACKAGES

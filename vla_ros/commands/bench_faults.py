@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+from vla_ros.commands.json_file import JsonFile, check_json_file, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +28,7 @@ def main(
     quick: bool = False,
     repeats: int = 0,
     only: str = '',
-    json_file: Annotated[Path | None, tyro.conf.arg(name='json')] = None,
+    json_file: JsonFile = None,
 ) -> int:
     """Break policy, guard, sensors and clock while the arm moves at full speed.
 
@@ -44,6 +43,7 @@ def main(
     """
     from vla_ros.ros.faults.suite import run
 
+    check_json_file(json_file)
     console = Console()
     faults = chosen(only)
 
@@ -66,9 +66,7 @@ def main(
 
         rows.extend(run(faults, repeats_of, on_repeat))
     show(rows, console)
-    if json_file:
-        json_file.write_text(json.dumps(as_json(rows), indent=2) + '\n', encoding='utf-8')
-        console.print(f'written to {json_file}', highlight=False)
+    write_json(json_file, as_json(rows))
     return int(any(row.failed for row in rows))
 
 

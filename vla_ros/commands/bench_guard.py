@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import tyro
 from rich.console import Console
 from rich.table import Table
+
+from vla_ros.commands.json_file import JsonFile, check_json_file, write_json
+from vla_ros.errors import check_at_least
 
 if TYPE_CHECKING:
     from vla_ros.ros.bench_guard import Ticks
@@ -25,7 +25,7 @@ def main(
     arm: str = 'sim',
     ticks: int = 5000,
     seconds: float = 5.0,
-    json_file: Annotated[Path | None, tyro.conf.arg(name='json')] = None,
+    json_file: JsonFile = None,
 ) -> int:
     """Measure one tick of the guard alone and through real DDS, and how evenly it ticks at 200 Hz.
 
@@ -40,6 +40,9 @@ def main(
     """
     from vla_ros.ros import bench_guard as bench
 
+    check_json_file(json_file)
+    check_at_least('ticks', ticks, 1)
+    check_at_least('seconds', seconds, 0.5)
     console = Console()
     rows: dict[str, bench.Ticks] = {}
     goals: dict[str, tuple[float, float]] = {}  # of the median, of the 99th percentile
@@ -58,10 +61,7 @@ def main(
             rows[name] = bench.measure_period(arm, output, seconds, FAST_HZ)
     rows = {name: row for name, row in rows.items() if not math.isnan(row.median_us)}
     show(rows, goals, console, arm)
-    if json_file:
-        figures = {name: asdict(row) for name, row in rows.items()}
-        json_file.write_text(json.dumps(figures, indent=2) + '\n', encoding='utf-8')
-        console.print(f'written to {json_file}', highlight=False)
+    write_json(json_file, {name: asdict(row) for name, row in rows.items()})
     return 0
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import tyro
 from rich.console import Console
 from rich.table import Table
+
+from vla_ros.commands.json_file import JsonFile, check_json_file, write_json
+from vla_ros.errors import check_at_least
 
 if TYPE_CHECKING:
     from vla_ros.ros.bench_latency import LatencyReport
@@ -27,7 +27,7 @@ def main(
     width: int = 640,
     height: int = 480,
     policy: str = 'vla-reach',
-    json_file: Annotated[Path | None, tyro.conf.arg(name='json')] = None,
+    json_file: JsonFile = None,
 ) -> int:
     """Measure camera → inference → chunk → command through real DDS, on this machine.
 
@@ -40,15 +40,13 @@ def main(
     """
     from vla_ros.ros.bench_latency import measure_latency
 
+    check_json_file(json_file)
+    check_at_least('seconds', seconds, 1.0)
     console = Console()
     with console.status('starting') as status:
         report = measure_latency(seconds, width, height, policy, status.update)
     show(report, console)
-    if json_file:
-        json_file.write_text(
-            json.dumps(asdict(report), indent=2, ensure_ascii=False) + '\n', encoding='utf-8'
-        )
-        console.print(f'written to {json_file}', highlight=False)
+    write_json(json_file, asdict(report))
     return 0
 
 

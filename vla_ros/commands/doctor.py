@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from vla_ros.commands.json_file import JsonFile, check_json_file, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +25,7 @@ def main(
     output: str = '',
     seconds: float = 2.0,
     device: str = 'auto',
-    json_file: Annotated[Path | None, tyro.conf.arg(name='json')] = None,
+    json_file: JsonFile = None,
 ) -> int:
     """Find out what would go wrong: looks at this machine and at the running graph.
 
@@ -44,14 +43,12 @@ def main(
     from vla_ros.ros.doctor.check import exit_code
     from vla_ros.ros.doctor.examine import examine
 
+    check_json_file(json_file)
     console = Console()
     with console.status('looking at this machine and listening to the graph'):
         checks = examine(load_arm(arm), policy, output, seconds, device)
     console.print(table(checks))
-    if json_file:
-        text = json.dumps([asdict(check) for check in checks], indent=2)
-        json_file.write_text(text + '\n', encoding='utf-8')
-        console.print(f'written to {json_file}', highlight=False)
+    write_json(json_file, [asdict(check) for check in checks])
     return exit_code(checks)
 
 

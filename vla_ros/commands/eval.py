@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 
-from vla_ros.errors import ConfigError
+from vla_ros.commands.json_file import JsonFile, check_json_file, write_json
+from vla_ros.errors import ConfigError, check_at_least
 from vla_ros.sim.episodes import Outcome, plan_episodes
 from vla_ros.sim.grammar import load_phrasings, shipped_phrasings
 from vla_ros.training.evaluate import EvalReport, failures, report, run_episodes, with_progress
@@ -26,7 +25,7 @@ def main(
     seed: int = 0,
     phrasings: str = 'train',
     policy: str = 'vla-reach',
-    json_file: Annotated[Path | None, tyro.conf.arg(name='json')] = None,
+    json_file: JsonFile = None,
     through: Literal['sim', 'ros'] = 'sim',
     device: str = 'auto',
     workers: int = 2,
@@ -45,10 +44,10 @@ def main(
         device: auto, cpu or cuda.
         workers: parallel processes, for sim.
     """
+    check_json_file(json_file)
     templates = _templates(phrasings)
     plan = plan_episodes(episodes, seed, templates)
-    if workers < 1:
-        raise ConfigError(f'workers: {workers} is not at least 1')
+    check_at_least('workers', workers, 1)
     if through == 'ros':
         from vla_ros.ros.evaluation import run_episodes_through_ros
 
@@ -58,9 +57,7 @@ def main(
     outcomes = with_progress(runs, len(plan))
     found = report(outcomes, policy=policy, seed=seed, task=task)
     _show(found, outcomes, phrasings)
-    if json_file:
-        json_file.write_text(json.dumps(asdict(found), indent=2) + '\n', encoding='utf-8')
-        print(f'written to {json_file}')
+    write_json(json_file, asdict(found))
     return 0
 
 

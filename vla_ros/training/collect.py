@@ -75,6 +75,8 @@ def collect(config: CollectConfig, folder: Path) -> int:
         ConfigError: the folder holds a data set that was recorded with other settings.
     """
     info = config.info(load_arm(config.arm))
+    if folder.is_file():
+        raise ConfigError(f"--output '{folder}' is a file; name a folder")
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / 'info.json').is_file() and (found := read_info(folder)) != info:
         raise ConfigError(f"'{folder}' holds another data set ({found}); choose another --output")

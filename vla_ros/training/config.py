@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vla_ros.errors import ConfigError
+from vla_ros.errors import ConfigError, check_at_least
 
 
 @dataclass(frozen=True)
@@ -29,5 +29,7 @@ class TrainConfig:
         """Refuse what cannot be trained."""
         if not 0 <= self.refusals_per_image < self.sentences_per_image <= 5:
             raise ConfigError('sentences_per_image is 1 to 5, refusals_per_image less than that')
-        if self.steps < 1 or self.batch_images < 1:
-            raise ConfigError('steps and batch_images must be at least 1')
+        for name, least in (('steps', 1), ('batch_images', 1), ('seed', 0), ('threads', 0)):
+            check_at_least(name, getattr(self, name), least)
+        if not 0 < self.learning_rate < 1:
+            raise ConfigError(f'learning_rate: {self.learning_rate} is not within 0 and 1')
