@@ -7,7 +7,12 @@ from torch import nn
 from vla_ros.errors import CheckpointError, ConfigError
 from vla_ros.policies.rt1.bins import ActionBins
 from vla_ros.policies.rt1.config import RT1_PAPER, Rt1Config
-from vla_ros.policies.rt1.efficientnet import FilmEfficientNet, map_size, scale_channels
+from vla_ros.policies.rt1.efficientnet import (
+    FilmEfficientNet,
+    Scale,
+    map_size,
+    scale_channels,
+)
 from vla_ros.policies.rt1.film import Film
 from vla_ros.policies.rt1.language import build_sentence_tokenizer
 from vla_ros.policies.rt1.model import Rt1Model, build_rt1
@@ -82,7 +87,7 @@ def test_widths_and_depths_of_efficientnet():
             hidden_dim=scale_channels(1280, width),
         )
         with torch.device('meta'):
-            theirs, ours = EfficientNetModel(config), FilmEfficientNet(width, depth, 7, 8, 0.0)
+            theirs, ours = EfficientNetModel(config), FilmEfficientNet(Scale(width, depth), 8)
         assert parameters(ours) - parameters(ours.films) == parameters(theirs)
 
 
@@ -106,7 +111,7 @@ def efficientnet(tmp_path_factory):
 
 def test_weights_by_name_give_the_same_map_as_theirs(efficientnet):
     folder, theirs = efficientnet
-    ours = FilmEfficientNet(0.25, 0.5, 7, 8, 0.0).eval()
+    ours = FilmEfficientNet(Scale(0.25, 0.5), 8).eval()
     load_pretrained(ours, str(folder))
     images = torch.randn(2, 3, 64, 96)
     with torch.inference_mode():
@@ -119,13 +124,13 @@ def test_weights_by_name_give_the_same_map_as_theirs(efficientnet):
 def test_weights_that_do_not_fit_or_are_nowhere(efficientnet, tmp_path, monkeypatch):
     folder, _ = efficientnet
     with pytest.raises(CheckpointError, match=r'depth 0\.5: set image_width_factor'):
-        load_pretrained(FilmEfficientNet(0.5, 0.5, 7, 8, 0.0), str(folder))
+        load_pretrained(FilmEfficientNet(Scale(0.5, 0.5), 8), str(folder))
     from transformers import BertConfig, BertModel
 
     bert = BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, vocab_size=9)
     BertModel(bert).save_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match='is of type bert; use an EfficientNet'):
-        load_pretrained(FilmEfficientNet(0.25, 0.5, 7, 8, 0.0), str(tmp_path))
+        load_pretrained(FilmEfficientNet(Scale(0.25, 0.5), 8), str(tmp_path))
     monkeypatch.setenv('HF_HUB_OFFLINE', '1')
     with pytest.raises(CheckpointError, match=r"neither on this machine nor.*use 'small'"):
         build_rt1(Rt1Config(**{**TINY, 'vision': 'nobody/nothing'}))

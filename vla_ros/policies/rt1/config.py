@@ -8,7 +8,7 @@ from typing import Any
 
 from vla_ros.errors import ConfigError
 from vla_ros.policies.preprocessing import PROPRIOCEPTION_SIZE
-from vla_ros.policies.rt1.efficientnet import STAGES, map_size
+from vla_ros.policies.rt1.efficientnet import STAGES, Scale, map_size
 from vla_ros.types import ARM_JOINTS
 
 SMALL, TASK_ID = 'small', 'task_id'
@@ -18,6 +18,7 @@ _MOST = {
     'image_width': 4096,
     'image_height': 4096,
     'image_stages': len(STAGES),
+    'image_expand': 64,
     'frames': 64,
     'image_tokens': 1024,
     'token_hidden': 65536,
@@ -45,6 +46,7 @@ class Rt1Config:
         image_width_factor: width of EfficientNet relative to B0; B3 is 1.2.
         image_depth_factor: its depth; B3 is 1.4.
         image_stages: how many of its seven stages; five keep a map at stride 16.
+        image_expand: how many times a block of it widens its channels; 6 in EfficientNet.
         image_drop: stochastic depth of its last block.
         coordinates: show each place of the map where it lies in the image, so that a token's
             weighted sum holds the point that it looks at. Not in the paper, which has 300 pixels.
@@ -74,6 +76,7 @@ class Rt1Config:
     image_width_factor: float = 0.5
     image_depth_factor: float = 0.5
     image_stages: int = 5
+    image_expand: int = 3
     image_drop: float = 0.0
     coordinates: bool = True
     language: str = SMALL
@@ -107,6 +110,12 @@ class Rt1Config:
     def action_size(self) -> int:
         """A: joint velocities, and the gripper's opening where there is one."""
         return ARM_JOINTS + (GRIPPER if self.gripper else 0)
+
+    @property
+    def image_scale(self) -> Scale:
+        """How the image encoder differs from EfficientNet-B0."""
+        factors = self.image_width_factor, self.image_depth_factor
+        return Scale(*factors, self.image_stages, self.image_expand)
 
     @property
     def map_rows_columns(self) -> tuple[int, int]:
@@ -152,6 +161,7 @@ RT1_PAPER: dict[str, Any] = {
     'image_width_factor': 1.2,
     'image_depth_factor': 1.4,
     'image_stages': 7,
+    'image_expand': 6,
     'image_drop': 0.2,
     'coordinates': False,
     'language': 'sentence-transformers/all-MiniLM-L6-v2',

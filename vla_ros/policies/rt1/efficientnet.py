@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,34 @@ STAGES = (
     Stage(5, 4, 192, 6, 2),
     Stage(3, 1, 320, 6, 1),
 )
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a network differs from B0.
+
+    Attributes:
+        width: factor of the channels.
+        depth: factor of the repeats of a stage.
+        stages: how many of the seven; five end at stride 16, seven at 32.
+        expand: how many times a block widens its input, at most.
+    """
+
+    width: float = 1.0
+    depth: float = 1.0
+    stages: int = len(STAGES)
+    expand: int = 6
+
+    def blocks(self) -> Iterator[tuple[Stage, int, int]]:
+        """Yield stage, channels and stride of every block."""
+        for stage in STAGES[: self.stages]:
+            scaled = replace(stage, expand=min(stage.expand, self.expand))
+            for repeat in range(math.ceil(self.depth * stage.repeats)):
+                yield (
+                    scaled,
+                    scale_channels(stage.channels, self.width),
+                    1 if repeat else stage.stride,
+                )
 
 
 def scale_channels(channels: int, width: float) -> int:
@@ -125,27 +153,23 @@ class FilmEfficientNet(nn.Module):
     """Stem, blocks with a FiLM layer behind each, and a last 1x1 convolution.
 
     Args:
-        width: of the channels, relative to B0.
-        depth: of the stages, relative to B0.
-        stages: how many of the seven; five end at stride 16, seven at 32.
+        scale: how wide, deep and long it is.
         sentence_width: D.
         drop: stochastic depth of the last block; it grows from zero.
     """
 
-    def __init__(
-        self, width: float, depth: float, stages: int, sentence_width: int, drop: float
-    ) -> None:
+    def __init__(self, scale: Scale, sentence_width: int, drop: float = 0.0) -> None:
         super().__init__()
-        channels = scale_channels(STEM, width)
+        channels = scale_channels(STEM, scale.width)
         self.stem = convolution(3, channels, 3, 2)
         blocks: list[Block] = []
-        plan = list(_plan(width, depth, stages))
+        plan = list(scale.blocks())
         for stage, out, stride in plan:
             blocks.append(Block(stage, channels, out, stride, drop * len(blocks) / len(plan)))
             channels = out
         self.blocks = nn.ModuleList(blocks)
         self.films = nn.ModuleList(Film(out, sentence_width) for _, out, _ in plan)
-        self.width = scale_channels(TOP, width)
+        self.width = scale_channels(TOP, scale.width)
         self.top = convolution(channels, self.width)
         self.apply(_initialise)
 
@@ -163,13 +187,6 @@ def map_size(pixels: int, stages: int) -> int:
     for kernel in (3, *(stage.kernel for stage in STAGES[:stages] if stage.stride == 2)):
         pixels = (pixels + 2 * (kernel // 2) - 1 - kernel) // 2 + 1
     return pixels
-
-
-def _plan(width: float, depth: float, stages: int) -> Iterator[tuple[Stage, int, int]]:
-    """Yield stage, channels and stride of every block."""
-    for stage in STAGES[:stages]:
-        for repeat in range(math.ceil(depth * stage.repeats)):
-            yield stage, scale_channels(stage.channels, width), 1 if repeat else stage.stride
 
 
 def _initialise(module: nn.Module) -> None:

@@ -60,11 +60,7 @@ class Rt1Model(nn.Module):
         self.config = config
         self.language = build_sentence_encoder(config)
         self.vision = FilmEfficientNet(
-            config.image_width_factor,
-            config.image_depth_factor,
-            config.image_stages,
-            config.sentence_width,
-            config.image_drop,
+            config.image_scale, config.sentence_width, config.image_drop
         )
         channels = self.vision.width + (2 if config.coordinates else 0)
         self.image_to_places = nn.Conv2d(channels, config.width, 1, bias=False)

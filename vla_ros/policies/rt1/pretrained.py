@@ -50,7 +50,7 @@ def load_pretrained(network: FilmEfficientNet, name: str) -> None:
             f"'{name}' does not fit: {odd[0]} is {_size(found.get(odd[0]))} there, "
             f'{list(wanted.get(odd[0], ())) or "missing"} here; it is EfficientNet of width '
             f'{model.config.width_coefficient} and depth {model.config.depth_coefficient}: set '
-            'image_width_factor, image_depth_factor and image_stages 7'
+            'image_width_factor, image_depth_factor, image_stages 7 and image_expand 6'
         )
     network.load_state_dict(found, strict=False)
 
