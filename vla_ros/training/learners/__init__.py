@@ -1,0 +1,1 @@
+"""What each kind of model learns from a batch."""
