@@ -30,20 +30,20 @@ def shipped_policies() -> list[str]:
 def load_policy(name_or_folder: str, embodiment: Embodiment, device: str = 'auto') -> Policy:
     """Load a policy for an arm: a shipped one by name, a checkpoint by its folder, or 'hold'.
 
+    A shipped name wins over a folder of the same name, which './name' means.
+
     Raises:
         CheckpointError: no such checkpoint, a damaged one, or one made for another arm.
         ConfigError: the device is unknown or not there.
     """
     if name_or_folder == HOLD:
         return HoldPolicy()
-    folder = Path(name_or_folder)
-    if len(folder.parts) == 1 and not folder.exists():
-        names = [HOLD, *shipped_policies()]
-        if name_or_folder not in names:
-            raise CheckpointError(
-                f"policy '{name_or_folder}' is neither a folder nor one of: {', '.join(names)}"
-            )
+    folder, shipped = Path(name_or_folder), shipped_policies()
+    if name_or_folder in shipped:
         folder = policies_dir() / name_or_folder
+    elif len(folder.parts) == 1 and not folder.exists():
+        names = ', '.join([HOLD, *shipped])
+        raise CheckpointError(f"policy '{name_or_folder}' is neither a folder nor one of: {names}")
     manifest = read_manifest(folder)
     loader = LOADERS.get(manifest.kind)
     if loader is None:

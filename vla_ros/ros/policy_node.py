@@ -47,6 +47,7 @@ class PolicyNode(ManagedNode):
         `node_arguments` are those of `rclpy.lifecycle.LifecycleNode`.
         """
         self._worker: InferenceThread | None = None  # a node that is half made is destroyed, too
+        self._left_behind: InferenceThread | None = None
         super().__init__(
             qos.POLICY_NODE, automatically_declare_parameters_from_overrides=True, **node_arguments
         )
@@ -106,6 +107,10 @@ class PolicyNode(ManagedNode):
             ObservationError: what the policy needs does not arrive, or cannot be used.
         """
         assert self._policy is not None
+        if self._left_behind and self._left_behind.is_alive():
+            raise ObservationError(
+                'an inference of before still runs; wait for its end, or restart policy_node'
+            )
         mono_ns = time.monotonic_ns()
         check_inputs(self._policy, self._arm, self._frames, self._joints, self._now_ns(), mono_ns)
         self._forget_history()
@@ -120,6 +125,7 @@ class PolicyNode(ManagedNode):
         self._instruction = ''
         if self._worker and not self._worker.stop(_STOP_TIMEOUT_S):
             self.get_logger().error('an inference still runs and is left behind')
+            self._left_behind = self._worker
         self._worker = None
 
     def cleanup(self) -> None:

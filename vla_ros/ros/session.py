@@ -161,6 +161,8 @@ class Session:
         count = self._instructions.get_subscription_count
         if not self.spin_until(count, timeout_s):
             return 0
+        if not instruction.strip():  # stop: whoever listens is told at once, then all of them
+            self._instructions.publish(String(data=instruction))
         self.spin_until(lambda: count() >= _LISTENERS, _SETTLE_S)  # they are found one by one
         self._instructions.publish(String(data=instruction))
         return count()

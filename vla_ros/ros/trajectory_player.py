@@ -77,12 +77,10 @@ class TrajectoryPlayer:
         """Replace the running trajectory; its time 0 is `start_s`, the arm's state is of `now_s`.
 
         Raises:
-            ObservationError: other joints, missing positions, times that do not increase, values
-                that are not finite, or a last point that moves; the running one goes on.
+            ObservationError: no point, other joints, missing positions, times that do not
+                increase, values that are not finite, or a last point that moves; the running one
+                goes on.
         """
-        if not message.points:  # as in the real one: hold where the arm is
-            self._trajectory = Trajectory(np.array([now_s]), position_rad[None], None)
-            return
         times_s, positions, velocities = self._read(message)
         times_s = times_s + start_s
         ahead = times_s > now_s
@@ -105,6 +103,8 @@ class TrajectoryPlayer:
 
     def _read(self, message: JointTrajectory) -> tuple[FloatArray, FloatArray, FloatArray | None]:
         names, points = list(message.joint_names), message.points
+        if not points:  # JointTrajectoryController::validate_trajectory_msg
+            raise ObservationError('empty trajectory')
         if sorted(names) != sorted(self._joints):
             raise ObservationError(
                 f'trajectory is for joints {names[:16]}, the arm has {self._joints}'

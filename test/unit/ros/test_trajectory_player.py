@@ -77,12 +77,6 @@ def test_the_command_never_exceeds_the_velocity_limit() -> None:
     assert np.abs(player.velocity(0.05, ZERO)).max() <= 2.0
 
 
-def test_an_empty_trajectory_holds_where_the_arm_is() -> None:
-    player = TrajectoryPlayer(JOINTS, V_MAX)
-    player.start(JointTrajectory(), 1.0, 1.0, np.full(7, 0.3), np.ones(7))
-    assert player.velocity(1.0, np.full(7, 0.3)) == pytest.approx(ZERO)
-
-
 def test_what_cannot_be_played_is_refused_and_the_running_one_goes_on() -> None:
     player = TrajectoryPlayer(JOINTS, V_MAX)
     player.start(message([0.5], [1.0]), 0.0, 0.0, ZERO, ZERO)
@@ -91,6 +85,7 @@ def test_what_cannot_be_played_is_refused_and_the_running_one_goes_on() -> None:
     short = message([0.1], [1.0])
     short.points[0].positions = [0.1]
     for bad, start_s, says in (
+        (JointTrajectory(joint_names=JOINTS), 0.0, 'empty trajectory'),
         (other, 0.0, 'elbow'),
         (short, 0.0, '7 positions'),
         (message([0.1, 0.2], [1.0, 1.0]), 0.0, 'must increase'),
