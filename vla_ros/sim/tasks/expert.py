@@ -28,6 +28,7 @@ YAW_LEVER_M = 0.05  # a yaw off by 0.1 rad keeps the tool as high as 5 mm in the
 ALIGNED_M = 0.006
 SLOPE = 3.0  # of the funnel: height over what is missing in the plane
 HOVER_M = 0.07  # rim of the funnel: the finger tips are over everything on the table
+LIFT_RADIUS_M = 0.36  # nearer to the base's axis the elbow does not fold far enough to go up
 CARRY_TOOL_M = 0.18
 RETREAT_TOOL_M = 0.20
 RIM_TOOL_M = 0.047  # the finger tips are over the rim of a bowl
@@ -86,7 +87,9 @@ class Expert:
         return self._move(world, self._descend(way, above), turn), OPEN_M
 
     def _lift(self, world: World) -> tuple[FloatArray, float]:
-        way = np.array([0.0, 0.0, LIFT_TOOL_M - world.tool_position_m[2]])
+        x, y, z = world.tool_position_m
+        outwards = max(0.0, LIFT_RADIUS_M / float(np.hypot(x, y)) - 1.0)
+        way = np.array([outwards * x, outwards * y, LIFT_TOOL_M - z])
         return self._move(world, self._towards(way)), CLOSED_M
 
     def _carry(self, world: World, goal: Goal) -> tuple[FloatArray, float]:

@@ -11,10 +11,10 @@ from vla_ros.sim.world import World
 from vla_ros.types import FloatArray
 
 CUBE, BALL, CYLINDER = 'cube', 'ball', 'cylinder'
-# The finger tips reach 5 mm below the tool point; the hand, 0.19 m wide, begins 43 mm above it
-# and must stay over the neighbours, 72 mm high at the most.
-_TOOL_ABOVE_CENTRE_M = {CUBE: 0.005, BALL: 0.0, CYLINDER: 0.004}
-_TOOL_ABOVE_LYING_M = 0.003
+# Of the target; the fingers close 8 mm above it already. Their pads reach from 5 mm below the tool
+# point to 23 mm above it and must hold a ball by its widest part.
+_TOOL_ABOVE_CENTRE_M = {CUBE: 0.002, BALL: -0.005, CYLINDER: 0.001}
+_TOOL_ABOVE_LYING_M = 0.0
 _UP = np.array([0.0, 0.0, 1.0])
 _UPRIGHT = 0.8  # of a cylinder's axis along z
 
