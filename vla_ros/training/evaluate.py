@@ -17,7 +17,8 @@ from vla_ros.sim.env import EPISODE_S, ReachEnv, reach_env
 from vla_ros.sim.episodes import Episode, Outcome, judge
 from vla_ros.types import Policy
 
-EXECUTION_HORIZON = 2  # steps of a chunk that are driven before the policy is asked again
+EXECUTION_HORIZON = 2
+"""Steps of a chunk that are driven before a policy is asked again, unless it has its own."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,11 @@ def run_episode(env: ReachEnv, policy: Policy, episode: Episode) -> Outcome:
         seed=episode.seed, options={'target': episode.target, 'instruction': episode.instruction}
     )
     note = ''
+    horizon = getattr(policy, 'execution_horizon', EXECUTION_HORIZON)
     while env.world.time_s < EPISODE_S - 1e-9:
         chunk = policy.infer(env.observation())
         note = chunk.note
-        for velocities in chunk.velocities_rad_s[:EXECUTION_HORIZON]:
+        for velocities in chunk.velocities_rad_s[:horizon]:
             env.drive(velocities)
     return judge(episode, env.distances_m(), note)
 
