@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,8 @@ def test_ctrl_c_ends_everything_cleanly():
         env={**os.environ, 'ROS_DOMAIN_ID': '78'},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
+    too_late = threading.Timer(60, process.kill)  # ends the lines, and with them the test
+    too_late.start()
     lines = []
     for line in process.stdout:
         lines.append(line)
@@ -64,6 +67,7 @@ def test_ctrl_c_ends_everything_cleanly():
             break
     lines += process.stdout.readlines()
     process.wait(timeout=20)
+    too_late.cancel()
     text = ''.join(lines)
     assert 'Traceback' not in text
     assert text.count('process has finished cleanly') == 3

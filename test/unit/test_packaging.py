@@ -44,6 +44,12 @@ def run(*command, cwd, env=None):
     return result.stdout
 
 
+def test_a_policy_ships():
+    checkpoint = 'vla_ros/checkpoints/vla-reach'
+    files = {f'{checkpoint}/{n}' for n in ('config.json', 'manifest.json', 'model.safetensors')}
+    assert files <= set(IN_PACKAGE)
+
+
 @pytest.fixture(scope='module')
 def wheel(sources, tmp_path_factory):
     folder = tmp_path_factory.mktemp('wheel')

@@ -83,14 +83,23 @@ def _caption(instruction: str, outcome: str, success: bool) -> ImageArray:
     draw = ImageDraw.Draw(strip)
     bold = ImageFont.truetype(str(_FONTS / 'DejaVuSans-Bold.ttf'), 24)
     plain = ImageFont.truetype(str(_FONTS / 'DejaVuSans.ttf'), 18)
+    outcome = _fit(draw, outcome, plain, SIZE[0] // 2)
     room = SIZE[0] - 40 - (draw.textlength(outcome, plain) + 30 if outcome else 0)
-    text = f'“{instruction}”'
-    while draw.textlength(text, bold) > room and len(text) > 4:
-        text = text[:-3] + '…”'
+    text = _fit(draw, f'“{instruction}”', bold, room)
     draw.text((20, CAPTION_PX / 2), text, _LIGHT, bold, anchor='lm')
     colour = _GOOD if success else _BAD
     draw.text((SIZE[0] - 20, CAPTION_PX / 2), outcome, colour, plain, anchor='rm')
     return np.asarray(strip)
+
+
+def _fit(
+    draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont, room_px: float
+) -> str:
+    """Return the text, cut off where it does not fit."""
+    kept = text
+    while kept and draw.textlength(kept if kept == text else kept + '…', font) > room_px:
+        kept = kept[:-1]
+    return kept if kept == text else kept.rstrip() + '…'
 
 
 def _plot(commands: tuple[FloatArray, FloatArray], scale: float, time_s: float) -> ImageArray:

@@ -1,0 +1,52 @@
+"""What measures the running graph: evaluation through ROS, and latencies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from vla_ros.cli import main
+
+KEYS = {
+    'task', 'policy', 'episodes', 'successes', 'success_rate', 'wilson_95', 'wrong_object_rate',
+    'median_error_m', 'seed',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('through', ['sim', 'ros'])
+def test_eval_writes_the_same_figures_of_simulator_and_graph(tmp_path: Path, through: str) -> None:
+    file = tmp_path / 'eval.json'
+    words = ['--episodes', '2', '--seed', '3', '--phrasings', 'held_out', '--workers', '1']
+    assert main(['eval', *words, '--through', through, '--json', str(file)]) == 0
+    found = json.loads(file.read_text(encoding='utf-8'))
+    assert set(found) == KEYS
+    assert (found['episodes'], found['successes'], found['seed']) == (2, 2, 3)
+    assert (found['task'], found['policy']) == ('reach', 'vla-reach')
+    assert found['success_rate'] == 1.0
+    assert found['wrong_object_rate'] == 0.0
+    assert 0 < found['median_error_m'] < 0.03
+    assert 0.3 < found['wilson_95'][0] < found['wilson_95'][1] <= 1.0
+
+
+def test_eval_takes_the_users_own_phrasings(tmp_path: Path) -> None:
+    templates, file = tmp_path / 'mine.txt', tmp_path / 'eval.json'
+    templates.write_text('# mine\nplease go to the {object}\n', encoding='utf-8')
+    words = ['--episodes', '2', '--workers', '1', '--phrasings', str(templates)]
+    assert main(['eval', *words, '--json', str(file)]) == 0
+    assert json.loads(file.read_text(encoding='utf-8'))['successes'] == 2
+
+
+def test_latencies_add_up_and_no_frame_is_lost(tmp_path: Path) -> None:
+    file = tmp_path / 'latency.json'
+    words = ['--seconds', '4', '--width', '320', '--height', '240', '--json', str(file)]
+    assert main(['bench', 'latency', *words]) == 0
+    found = json.loads(file.read_text(encoding='utf-8'))
+    p50 = {name: values[0] for name, values in found['rows_ms'].items()}
+    assert 0 < p50['camera → inference start'] < p50['camera → chunk'] < p50['camera → command']
+    assert 0 < p50['forward pass of the model'] < p50['camera → chunk']
+    assert all(values == sorted(values) for values in found['rows_ms'].values())
+    assert found['frames_sent'] > 20
+    assert found['frames_received'] == found['frames_sent']
+    assert found['chunks'] > 20
