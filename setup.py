@@ -18,6 +18,7 @@ SIM = [
     'matplotlib>=3.8,<4',
     'joblib>=1.4,<2',
     'pillow>=10',
+    'pyarrow>=15,<30',
 ]
 TRAIN = [*SIM, 'transformers>=4.50,<6']
 DEV = [

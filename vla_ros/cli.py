@@ -33,7 +33,7 @@ EXAMPLES = (
 USAGE_ERROR, INTERRUPTED = 2, 130
 EXTRAS = {
     **dict.fromkeys(('rclpy', 'rcl_interfaces'), 'ros'),
-    **dict.fromkeys(('mujoco', 'gymnasium', 'joblib', 'matplotlib', 'av', 'PIL'), 'sim'),
+    **dict.fromkeys(('mujoco', 'gymnasium', 'joblib', 'matplotlib', 'av', 'PIL', 'pyarrow'), 'sim'),
     'transformers': 'train',
 }
 

@@ -21,6 +21,10 @@ class CheckpointError(VlaRosError):
     """A checkpoint is missing, damaged or made for another arm."""
 
 
+class DatasetError(VlaRosError):
+    """A data set is missing, damaged, not finished, or not what was asked for."""
+
+
 class ObservationError(VlaRosError):
     """An image or a joint state cannot be used as it is."""
 
