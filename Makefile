@@ -34,4 +34,4 @@ nightly:
 	@HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest
 
 clean:
-	rm -rf .venv build dist install log *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lerobot build dist install log *.egg-info .pytest_cache .ruff_cache .hypothesis
