@@ -22,7 +22,9 @@ from vla_ros.policies.checkpoint import (
     read_json,
     read_weights,
 )
+from vla_ros.policies.pretrained import PretrainedTokenizer
 
+TOKENIZER = 'tokenizer'
 Config = TypeVar('Config')
 Model = TypeVar('Model', bound=nn.Module)
 
@@ -75,6 +77,26 @@ def require_encoder_config(folder: Path, field: str, name: str, content: object)
             f'{folder / CONFIG}: {field}: missing; a checkpoint brings the configuration of '
             f"'{name}' along, its weights are in {WEIGHTS}"
         )
+
+
+def keep_tokenizer(folder: Path, tokenizer: object) -> None:
+    """Write the tokenizer of a pretrained encoder into a checkpoint; others are made of words."""
+    if isinstance(tokenizer, PretrainedTokenizer):
+        tokenizer.save(folder / TOKENIZER)
+
+
+def kept_tokenizer(folder: Path, name: str) -> str:
+    """Return the folder with the tokenizer of the pretrained encoder `name` in a checkpoint.
+
+    Raises:
+        CheckpointError: the checkpoint does not hold it, so it would have to be asked for.
+    """
+    if not (folder / TOKENIZER).is_dir():
+        raise CheckpointError(
+            f"'{folder / TOKENIZER}' is missing: a checkpoint brings the tokenizer of '{name}' "
+            'along'
+        )
+    return str(folder / TOKENIZER)
 
 
 def read_model(folder: Path, make: Callable[[], Model]) -> Model:

@@ -1,9 +1,13 @@
-"""Pretrained encoders by name or folder, through transformers."""
+"""Pretrained encoders and tokenizers by name or folder, through transformers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vla_ros.errors import CheckpointError
 
@@ -46,3 +50,33 @@ def load_local_first(loader: Any, name: str) -> Any:  # noqa: ANN401 - a transfo
                 f"encoder '{name}' is neither on this machine nor can it be downloaded; give a "
                 "folder that holds its config.json and model.safetensors, or use 'small'"
             ) from error
+
+
+class PretrainedTokenizer:
+    """Sentences to tokens as a pretrained encoder knows them.
+
+    Args:
+        name: of the encoder, or a folder with its tokenizer.
+        length: most tokens of a sentence; what is more is cut off.
+    """
+
+    def __init__(self, name: str, length: int) -> None:
+        from transformers import AutoTokenizer
+
+        self._tokenizer = load_local_first(AutoTokenizer, name)
+        self._length = length
+
+    def __call__(self, sentences: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return ids and mask, (B, L)."""
+        tokens = self._tokenizer(
+            list(sentences),
+            padding=True,
+            truncation=True,
+            max_length=self._length,
+            return_tensors='np',
+        )
+        return tokens['input_ids'], tokens['attention_mask'].astype(np.bool_)
+
+    def save(self, folder: Path) -> None:
+        """Write what it takes to make it again without asking for it elsewhere."""
+        self._tokenizer.save_pretrained(folder)

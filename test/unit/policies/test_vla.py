@@ -125,7 +125,7 @@ def encoders(tmp_path_factory):
     return folder
 
 
-def test_pretrained_encoders_by_name_and_without_their_weights_afterwards(encoders, tmp_path):
+def test_pretrained_encoders_by_name_and_without_their_files_afterwards(encoders, tmp_path):
     config = VlaConfig(
         vision=str(encoders / 'resnet'), language=str(encoders / 'bert'), width=32, layers=1,
         feedforward=32, head_hidden=(16,), key_points=False,
@@ -137,10 +137,13 @@ def test_pretrained_encoders_by_name_and_without_their_weights_afterwards(encode
     for name, value in made.vision.backbone.state_dict().items():
         assert torch.equal(value, kept[name]), name
     save_vla(tmp_path / 'checkpoint', made, ARM, {})
-    (encoders / 'resnet' / 'model.safetensors').unlink()
-    (encoders / 'bert' / 'model.safetensors').unlink()
-    chunk = load_policy(str(tmp_path / 'checkpoint'), ARM, 'cpu').infer(observation())
-    assert chunk.velocities_rad_s.shape == (8, 7)
+    for name in ('resnet', 'bert'):  # another machine: there is nothing but the checkpoint
+        (encoders / name).rename(encoders / f'{name} elsewhere')
+    loaded = load_policy(str(tmp_path / 'checkpoint'), ARM, 'cpu')
+    assert loaded.infer(observation()).velocities_rad_s.shape == (8, 7)
+    (tmp_path / 'checkpoint' / 'tokenizer').rename(tmp_path / 'tokenizer')
+    with pytest.raises(CheckpointError, match=r"tokenizer' is missing"):
+        load_policy(str(tmp_path / 'checkpoint'), ARM, 'cpu')
 
 
 def test_an_encoder_that_is_nowhere_says_what_to_do(monkeypatch):

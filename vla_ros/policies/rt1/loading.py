@@ -16,6 +16,8 @@ from vla_ros.policies.known_answer import INSTRUCTION, answer, check_known_answe
 from vla_ros.policies.loading import (
     as_lists,
     check_statistics,
+    keep_tokenizer,
+    kept_tokenizer,
     naming_misfits,
     read_config,
     read_model,
@@ -37,6 +39,7 @@ def save_rt1(
     if isinstance(model.language, SentenceEncoder):  # so that loading asks for no weights
         config = replace(config, language_config=model.language.encoder_config())
     policy = Rt1Policy(model.cpu(), embodiment, torch.device('cpu'))
+    keep_tokenizer(folder, policy.tokenize)
     return save_checkpoint(
         folder,
         config,
@@ -65,6 +68,7 @@ def load_rt1(
         if config.language not in (SMALL, TASK_ID):
             content = config.language_config
             require_encoder_config(folder, 'language_config', config.language, content)
+            config = replace(config, language=kept_tokenizer(folder, config.language))
         model = read_model(folder, lambda: Rt1Model(config))
     check_statistics(folder, manifest, _statistics(model))
     policy = Rt1Policy(model, embodiment, device)

@@ -40,7 +40,7 @@ class Rt1Policy:
         self._device = device
         self._model = model.to(device).eval()
         self._embodiment = embodiment
-        self._tokenize = build_sentence_tokenizer(config)
+        self.tokenize = build_sentence_tokenizer(config)
         self._history = History(config.frames, config.step_s)
         self._instruction: str | None = None
         self._sentence_1D: Tensor | None = None
@@ -59,7 +59,7 @@ class Rt1Policy:
             ObservationError: a camera is missing or its image cannot be used.
         """
         try:
-            self._tokenize([observation.instruction])
+            self.tokenize([observation.instruction])
         except ObservationError as error:  # of the instruction: the arm stays, the node lives on
             return self._chunk(observation, None, 0.0, str(error))
         prediction = self._predict(observation)
@@ -109,7 +109,7 @@ class Rt1Policy:
 
     def _sentence(self, instruction: str) -> Tensor:
         if self._sentence_1D is None or instruction != self._instruction:
-            ids, mask = self._tokenize([instruction])
+            ids, mask = self.tokenize([instruction])
             ids_1L, mask_1L = (torch.from_numpy(a).to(self._device) for a in (ids, mask))
             self._sentence_1D = self._model.encode_language(ids_1L, mask_1L)
             self._instruction = instruction

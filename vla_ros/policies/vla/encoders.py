@@ -5,15 +5,11 @@ B batch, C channels, H and W rows and columns, L words, D width of an encoder.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vla_ros.errors import CheckpointError
-from vla_ros.policies.pretrained import load_local_first, pretrained_model
+from vla_ros.policies.pretrained import PretrainedTokenizer, pretrained_model
 from vla_ros.policies.vla.config import SMALL, VlaConfig
 from vla_ros.policies.vla.tokenizer import Tokenizer, WordTokenizer
 
@@ -136,22 +132,4 @@ def build_tokenizer(config: VlaConfig) -> Tokenizer:
     """Return the tokenizer that belongs to the language encoder."""
     if config.language == SMALL:
         return WordTokenizer(config.vocabulary, config.unknown_words, config.language_tokens)
-    return _PretrainedTokenizer(config.language, config.language_tokens)
-
-
-class _PretrainedTokenizer:
-    def __init__(self, name: str, length: int) -> None:
-        from transformers import AutoTokenizer
-
-        self._tokenizer = load_local_first(AutoTokenizer, name)
-        self._length = length
-
-    def __call__(self, sentences: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        tokens = self._tokenizer(
-            list(sentences),
-            padding=True,
-            truncation=True,
-            max_length=self._length,
-            return_tensors='np',
-        )
-        return tokens['input_ids'], tokens['attention_mask'].astype(np.bool_)
+    return PretrainedTokenizer(config.language, config.language_tokens)

@@ -16,6 +16,8 @@ from vla_ros.policies.known_answer import answer, check_known_answer
 from vla_ros.policies.loading import (
     as_lists,
     check_statistics,
+    keep_tokenizer,
+    kept_tokenizer,
     naming_misfits,
     read_config,
     read_model,
@@ -34,6 +36,7 @@ def save_vla(
     """Write a model as a checkpoint for an arm; `training` says what made it."""
     config = _with_encoder_configs(model)
     policy = VlaPolicy(model.cpu(), embodiment, torch.device('cpu'))
+    keep_tokenizer(folder, policy.tokenize)
     return save_checkpoint(
         folder,
         config,
@@ -73,6 +76,8 @@ def load_vla(
             if (name := getattr(config, part)) != SMALL:
                 content = getattr(config, f'{part}_config')
                 require_encoder_config(folder, f'{part}_config', name, content)
+        if config.language != SMALL:
+            config = replace(config, language=kept_tokenizer(folder, config.language))
         model = read_model(folder, lambda: VlaModel(config))
     check_statistics(folder, manifest, _statistics(model))
     policy = VlaPolicy(model, embodiment, device)

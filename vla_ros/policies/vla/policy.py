@@ -34,7 +34,7 @@ class VlaPolicy:
         self.device = str(device)
         self.known_answer_off_rad_s: float | None = None
         self._device = device
-        self._tokenize = build_tokenizer(model.config)
+        self.tokenize = build_tokenizer(model.config)
         self._instruction: str | None = None
         self._words: tuple[torch.Tensor, torch.Tensor] | None = None
 
@@ -87,7 +87,7 @@ class VlaPolicy:
 
     def _encode(self, instruction: str) -> tuple[torch.Tensor, torch.Tensor]:
         if self._words is None or instruction != self._instruction:
-            ids, mask = self._tokenize([instruction])
+            ids, mask = self.tokenize([instruction])
             mask_BL = torch.from_numpy(mask).to(self._device)
             ids_BL = torch.from_numpy(ids).to(self._device)
             self._words = self._model.encode_language(ids_BL, mask_BL), mask_BL
