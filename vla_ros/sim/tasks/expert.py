@@ -22,6 +22,7 @@ from vla_ros.types import FloatArray
 OPEN_M, CLOSED_M = 0.08, 0.0
 GAIN_PER_S = 2.5  # slow enough for a policy that sees the state 0.2 s late
 SPEED_MAX_M_S = 0.35
+DAMPING = 0.02  # the tool comes to within 1 mm of where it should be
 YAW_GAIN_PER_S = 2.5
 YAW_RATE_MAX_RAD_S = 1.5
 YAW_LEVER_M = 0.05  # a yaw off by 0.1 rad keeps the tool as high as 5 mm in the plane
@@ -156,7 +157,12 @@ class Expert:
             yaw_rate = np.clip([YAW_GAIN_PER_S * turn_rad], -limit, limit)
         position = world.joint_positions_rad
         velocity = self._drive.follow(
-            position, world.tool_jacobian, world.tool_rotation[:, 2], linear, yaw_rate
+            position,
+            world.tool_jacobian,
+            world.tool_rotation[:, 2],
+            linear,
+            yaw_rate,
+            damping=DAMPING,
         )
         return self._keep_off_limits(position, velocity)
 
