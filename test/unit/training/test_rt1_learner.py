@@ -10,6 +10,9 @@ from vla_ros.core.embodiment import load_arm
 from vla_ros.errors import ConfigError, ObservationError
 from vla_ros.policies.registry import load_policy
 from vla_ros.policies.rt1.config import Rt1Config
+from vla_ros.policies.rt1.policy import Rt1Policy
+from vla_ros.sim.episodes import Episode
+from vla_ros.training.evaluate import run_episode
 from vla_ros.training.learners.rt1 import Ranges, Rt1Learner, with_tasks
 from vla_ros.types import Observation
 
@@ -156,3 +159,35 @@ def test_tasks_are_the_sentences_of_the_data():
     assert learner.losses(model, batch())['action'] > 0
     with pytest.raises(ObservationError, match="no task 'sing'"):
         learner.losses(model, replace(batch(), instructions=['red', 'sing', 'red', 'red']))
+
+
+class TenthsOfASecond:
+    """An environment that only counts what it is asked."""
+
+    def __init__(self):
+        self.world, self.asked_s = self, []
+        self.time_s = 0.0
+
+    def reset(self, **_):
+        self.time_s = 0.0
+
+    def observation(self):
+        self.asked_s.append(round(self.time_s, 1))
+        image = np.random.default_rng(len(self.asked_s)).integers(0, 255, (48, 64, 3), np.uint8)
+        stamp_ns = round(self.time_s * 1e9)
+        return Observation({'front': image}, ARM.home_rad, 'red', stamp_ns, gripper_opening_m=0.0)
+
+    def drive(self, _):
+        self.time_s += 0.1
+
+    def distances_m(self):
+        return {'red cube': 0.0, 'blue cube': 1.0}
+
+
+def test_an_evaluation_asks_as_often_as_frames_are_apart():
+    for steps in (1, 3):
+        _, model = learner_and_model(chunk_steps=steps)
+        env = TenthsOfASecond()
+        policy = Rt1Policy(model, ARM, torch.device('cpu'))
+        assert run_episode(env, policy, Episode(0, 'red cube', 'red')).success
+        assert np.diff(env.asked_s) == pytest.approx(0.1 * steps)
