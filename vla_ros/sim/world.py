@@ -14,11 +14,11 @@ import mujoco
 import numpy as np
 
 from vla_ros.core.embodiment import Embodiment
-from vla_ros.errors import ConfigError, choose
-from vla_ros.sim.drawing import cannot_draw
+from vla_ros.errors import choose
 from vla_ros.sim.layout import Pose, TableLayout, sample_layout, sample_table
 from vla_ros.sim.scene import CONTAINERS, OBJECT_KINDS, build_model
 from vla_ros.sim.surfaces import Surfaces
+from vla_ros.sim.views import Views
 from vla_ros.types import ARM_JOINTS, DepthArray, FloatArray, ImageArray
 
 HOVER_HEIGHT_M = 0.10  # a reach ends this far above the centre of the named object
@@ -61,13 +61,7 @@ class World:
         self.model = build_model(embodiment)
         self.data = mujoco.MjData(self.model)
         self._changing = threading.Lock()
-        self._shadows = shadows
-        if not shadows:
-            self.model.vis.quality.offsamples = 0
-        self._sizes = dict(camera_sizes or _sizes_of(embodiment))
-        for name in self._sizes:
-            choose('camera', name, [self.model.camera(i).name for i in range(self.model.ncam)])
-        self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
+        self._views = Views(self.model, camera_sizes or _sizes_of(embodiment), shadows=shadows)
         self._kinds = ()
         self._bowls: tuple[str, ...] = ()  # their colours
         self._surfaces = Surfaces(self.model)
@@ -272,64 +266,30 @@ class World:
 
     def look(self, camera: str) -> None:
         """Keep the scene as it is now for `draw`, which may come after the world has moved on."""
-        renderer = self._renderer(camera)
+        renderer = self._views.renderer(camera)
         with self._changing:
             renderer.update_scene(self.data, camera)
 
     def draw(self, camera: str) -> ImageArray:
         """Return what the camera saw when it last looked, (H, W, 3) uint8 RGB, a new buffer."""
-        renderer = self._renderer(camera)
-        for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
-            renderer.scene.flags[flag] = self._shadows
-        return renderer.render()
+        return self._views.colour(camera)
 
     def render_depth(self, camera: str) -> DepthArray:
         """Return how far what a camera sees now is along its optical axis, (H, W) in metres."""
         self.look(camera)
-        renderer = self._renderer(camera)
-        renderer.enable_depth_rendering()
-        try:
-            return renderer.render()
-        finally:
-            renderer.disable_depth_rendering()
-
-    def _renderer(self, camera: str) -> mujoco.Renderer:
-        if camera not in self._sizes:
-            raise ConfigError(f"no size is given for camera '{camera}'; have {list(self._sizes)}")
-        width, height = self._sizes[camera]
-        renderer = self._renderers.get((width, height))
-        if renderer is None:
-            try:
-                renderer = mujoco.Renderer(self.model, height, width)
-            except Exception as error:  # MuJoCo and OpenGL raise many kinds
-                raise ConfigError(cannot_draw()) from error
-            self._renderers[width, height] = renderer
-        return renderer
+        return self._views.depth(camera)
 
     def camera_size(self, camera: str) -> tuple[int, int]:
         """Return (width, height) in pixels of a camera's images."""
-        return self._sizes[camera]
+        return self._views.sizes[camera]
 
     def project(self, camera: str, point_m: FloatArray) -> tuple[float, float]:
         """Return where a point of the base frame appears, as fractions (x, y) of the image."""
-        width, height = self._sizes[camera]
-        view, of_model = self.data.camera(camera), self.model.camera(camera)
-        in_camera = view.xmat.reshape(3, 3).T @ (point_m - view.xpos)
-        fovy = of_model.fovy[0]  # degrees, or metres where all rays are parallel
-        if self.model.cam_projection[of_model.id] == mujoco.mjtProjection.mjPROJ_ORTHOGRAPHIC:
-            scale = 2.0 / fovy
-        else:
-            scale = 1.0 / (np.tan(np.deg2rad(fovy) / 2) * -in_camera[2])
-        return (
-            float(0.5 + 0.5 * in_camera[0] * scale * height / width),
-            float(0.5 - 0.5 * in_camera[1] * scale),
-        )
+        return self._views.project(self.data, camera, point_m)
 
     def close(self) -> None:
         """Free the OpenGL contexts."""
-        for renderer in self._renderers.values():
-            renderer.close()
-        self._renderers.clear()
+        self._views.close()
 
 
 def _yaw_wxyz(pose: Pose) -> tuple[float, float, float, float]:
