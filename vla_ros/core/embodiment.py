@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from vla_ros.core.camera import CameraCalibration
 from vla_ros.core.strict_yaml import build, read_mapping, typed
 from vla_ros.errors import ConfigError, choose
 from vla_ros.paths import config_dir
@@ -24,12 +25,24 @@ _TOPIC = re.compile(r'/[A-Za-z_]\w*(/[A-Za-z_]\w*)*')
 
 @dataclass(frozen=True)
 class CameraConfig:
-    """One camera: where its images arrive and what they are."""
+    """One camera: where its images arrive and what they are.
+
+    Attributes:
+        topic: sensor_msgs/Image, or CompressedImage where it ends with /compressed.
+        width: of the images, in pixels.
+        height: of the images.
+        rate_hz: how often they come.
+        depth_topic: of a depth camera: sensor_msgs/Image of the same view, 32FC1 in metres or
+            16UC1 in millimetres; empty where depth is not measured.
+        calibration: where the camera is and how it projects, which policies need that use depth.
+    """
 
     topic: str
     width: int
     height: int
     rate_hz: float
+    depth_topic: str = ''
+    calibration: CameraCalibration | None = None
 
 
 @dataclass(frozen=True)
@@ -200,6 +213,11 @@ class Embodiment:
         if self.output not in self.controllers:
             self._fail('output', f"no controller is named for output mode '{self.output}'")
         topics = {f'cameras.{name}: topic': c.topic for name, c in self.cameras.items()}
+        topics |= {
+            f'cameras.{name}: depth_topic': c.depth_topic
+            for name, c in self.cameras.items()
+            if c.depth_topic
+        }
         topics['joint_states_topic'] = self.joint_states_topic
         if self.gripper:
             topics['gripper: topic'] = self.gripper.topic

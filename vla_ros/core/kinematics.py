@@ -31,6 +31,12 @@ def tool_jacobian(kinematics: Kinematics, joint_positions_rad: FloatArray) -> Fl
     return np.concatenate([linear, axes], axis=-1).swapaxes(-1, -2)
 
 
+def joint_origins(kinematics: Kinematics, joint_positions_rad: FloatArray) -> FloatArray:
+    """Return where the seven joints and the tool are in the base frame, (..., 8, 3) in metres."""
+    frames = _joint_frames(kinematics, joint_positions_rad)
+    return np.stack([frame[..., :3, 3] for frame in frames], axis=-2)
+
+
 def _joint_frames(kinematics: Kinematics, joint_positions_rad: FloatArray) -> list[FloatArray]:
     """Return the frames of the seven joints and of the tool, each (..., 4, 4)."""
     frame = np.broadcast_to(np.eye(4), (*joint_positions_rad.shape[:-1], 4, 4))

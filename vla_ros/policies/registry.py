@@ -11,6 +11,7 @@ from vla_ros.core.embodiment import Embodiment
 from vla_ros.errors import CheckpointError, ConfigError, choose
 from vla_ros.paths import policies_dir
 from vla_ros.policies.checkpoint import Manifest, read_manifest
+from vla_ros.policies.cliport.loading import load_cliport
 from vla_ros.policies.hold import HoldPolicy
 from vla_ros.policies.rt1.loading import load_rt1
 from vla_ros.policies.vla.loading import load_vla
@@ -18,7 +19,7 @@ from vla_ros.types import Policy
 
 HOLD = 'hold'
 Loader = Callable[[Path, Manifest, Embodiment, torch.device], Policy]
-LOADERS: dict[str, Loader] = {'rt1': load_rt1, 'vla': load_vla}
+LOADERS: dict[str, Loader] = {'cliport': load_cliport, 'rt1': load_rt1, 'vla': load_vla}
 """Architecture, as a manifest's `kind` names it, → loader of its checkpoints."""
 
 
