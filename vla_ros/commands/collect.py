@@ -4,30 +4,58 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vla_ros.sim.tasks.goal import TASKS
 from vla_ros.training.collect import CollectConfig, collect
+from vla_ros.training.record import RecordConfig, record
+
+REACH = ('reach',)
 
 
 def main(
-    output: Path = Path('datasets/reach'),
-    episodes: int = CollectConfig.episodes,
+    output: Path | None = None,
+    tasks: str = ','.join(REACH),
+    episodes: int | None = None,
     seed: int = CollectConfig.first_seed,
     arm: str = CollectConfig.arm,
     workers: int = CollectConfig.workers,
 ) -> int:
     """Record episodes of the scripted expert in the simulator.
 
-    The expert drives to one object and then to another, with noise on what is executed; every
-    frame is labelled for all objects on the table. Recording goes on where it was interrupted.
+    The expert does one thing and then another, with noise on what is executed; every frame is
+    labelled for several goals. Recording goes on where it was interrupted. For the task reach
+    alone the frames are labelled for all objects on the table, in a format of its own, which
+    `vla-ros train` reads; for all others the data set has the LeRobot v3.0 layout.
 
     Args:
-        output: folder of the data set; about 0.7 MB an episode.
-        episodes: how many to record.
+        output: folder of the data set; datasets/reach or datasets/table by default.
+        tasks: which of reach,push,pick,put, or all.
+        episodes: how many to record; 2400 of reach (0.7 MB each), 1200 of others (1.3 MB each).
         seed: seed of the first episode; the others follow. Held-out seeds are refused.
         arm: name in config/arms, or a YAML file.
         workers: parallel processes.
     """
-    config = CollectConfig(episodes=episodes, first_seed=seed, arm=arm, workers=workers)
-    recorded = collect(config, output)
-    print(f'{episodes} episodes in {output} ({recorded} shards recorded now)')
-    print(f'next: vla-ros train --data {output}')
+    names = TASKS if tasks == 'all' else tuple(name.strip() for name in tasks.split(','))
+    if names == REACH:
+        config = CollectConfig(
+            episodes=CollectConfig.episodes if episodes is None else episodes,
+            first_seed=seed,
+            arm=arm,
+            workers=workers,
+        )
+        folder = output or Path('datasets/reach')
+        shards = collect(config, folder)
+        print(f'{config.episodes} episodes in {folder} ({shards} shards recorded now)')
+        print(f'next: vla-ros train --data {folder}')
+        return 0
+    table = RecordConfig(
+        tasks=names,
+        episodes=RecordConfig.episodes if episodes is None else episodes,
+        first_seed=seed,
+        arm=arm,
+        workers=workers,
+    )
+    folder = output or Path('datasets/table')
+    recorded = record(table, folder)
+    print(f'{table.episodes} episodes in {folder} ({recorded} recorded now)')
+    print(f'next: vla-ros data view {folder}')
     return 0

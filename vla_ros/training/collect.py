@@ -136,7 +136,7 @@ def _episode(
     """Drive to one object, then to another, with noise on the velocity that is executed."""
     rng = np.random.default_rng([seed, 1])
     world.reset(seed)
-    world.set_joint_positions(_start(expert, world.embodiment, rng))
+    world.set_joint_positions(start_pose(expert, world.embodiment, rng))
     limiter = Limiter(world.embodiment, CONTROL_PERIOD_S)
     names = [o.name for o in world.objects]
     first, second = rng.choice(len(names), size=2, replace=False)
@@ -159,7 +159,7 @@ def _episode(
     return rows
 
 
-def _start(expert: ReachExpert, arm: Embodiment, rng: np.random.Generator) -> FloatArray:
+def start_pose(expert: ReachExpert, arm: Embodiment, rng: np.random.Generator) -> FloatArray:
     """Return home, a little disturbed, or a pose with the tool anywhere over the table."""
     position = arm.home_rad + rng.normal(0.0, 0.05, 7)
     if rng.random() < 0.5:
