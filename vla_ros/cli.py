@@ -19,6 +19,11 @@ COMMANDS = {
     'reset': 'lay out the simulated scene anew, by its seed',
     'doctor': 'find out what would go wrong, and what to do about it',
     'collect': 'record episodes of the scripted expert in the simulator',
+    'data info': 'say what a data set holds: features, episodes, tasks and statistics',
+    'data check': 'find what is wrong with a data set, with episode, frame and remedy',
+    'data view': 'draw a contact sheet: frames of episodes and what was to be done',
+    'data import': 'import episodes that a JSON file describes',
+    'data finalize': 'make a data set of what a killed recording has left',
     'train': 'train the policy on recorded episodes',
     'eval': 'measure how often a policy reaches what a sentence names',
     'bench latency': 'measure from camera to command, through real DDS',
@@ -73,7 +78,7 @@ def _run(words: list[str]) -> int:
                 config=(tyro.conf.OmitArgPrefixes,),
             )
             return int(result or 0)
-    wanted = ' '.join(words[:2] if words[0] == 'bench' else words[:1])
+    wanted = ' '.join(words[:2] if words[0] in ('bench', 'data') else words[:1])
     near = difflib.get_close_matches(wanted, COMMANDS, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ''
     raise VlaRosError(f"unknown command '{wanted}'{hint} Commands: {', '.join(COMMANDS)}")

@@ -150,6 +150,22 @@ class DatasetWriter:
             )
 
 
+def finalize(folder: Path) -> int:
+    """Make a data set of what was recorded into a folder; return how many episodes it has.
+
+    Raises:
+        DatasetError: nothing was recorded there, or something is damaged.
+    """
+    finishing.complete(folder)
+    if (folder / INFO).exists():
+        spec = read_info(folder).spec
+    elif (folder / staging.FOLDER / _SPEC).exists():
+        spec = staged_spec(folder)
+    else:
+        raise DatasetError(f"nothing was recorded into '{folder}'")
+    return DatasetWriter(folder, spec).finalize()
+
+
 def staged_spec(folder: Path) -> Spec:
     """Return what is being recorded in a folder that holds staged episodes."""
     notes = folder / staging.FOLDER / _SPEC
