@@ -49,6 +49,8 @@ class RecordConfig:
     """What is recorded.
 
     Attributes:
+        cameras: what is seen; the front camera sees about 1 cm a pixel, which is too coarse to
+            grasp by (docs/tasks.md).
         labels: goals that each frame is labelled for, the one driven to first.
         noise_rad_s: standard deviation of what is added to each velocity; correlated in time.
         leave_out: names of objects that are never asked for.
@@ -58,7 +60,7 @@ class RecordConfig:
     episodes: int = 1200
     first_seed: int = 0
     arm: str = 'sim'
-    camera: str = 'front'
+    cameras: tuple[str, ...] = ('front', 'wrist')
     image_width: int = 128
     image_height: int = 96
     labels: int = 3
@@ -90,7 +92,7 @@ class RecordConfig:
         labels, steps = self.labels, self.chunk_steps
         image = Feature('image', (self.image_height, self.image_width, 3))
         features = {
-            f'observation.images.{self.camera}': image,
+            **{f'observation.images.{camera}': image for camera in self.cameras},
             'observation.state': Feature('float32', (action,), joints),
             'action': Feature('float32', (action,), joints),
             'scene.present': Feature('bool', (len(THINGS),), THINGS),
@@ -191,12 +193,14 @@ class Recorder:
         asked = [asked[i % len(asked)] for i in range(config.labels)]
         present = {thing.name for thing in (*world.objects, *world.containers)}
         points = np.stack([points_m(world, g) for g in asked])
-        image = world.render(config.camera)
+        size = config.image_width, config.image_height
+        images = {
+            f'observation.images.{camera}': scale_image(world.render(camera), *size)
+            for camera in config.cameras
+        }
         state = np.append(world.joint_positions_rad, world.gripper_opening_m)
         return {
-            f'observation.images.{config.camera}': scale_image(
-                image, config.image_width, config.image_height
-            ),
+            **images,
             'observation.state': state.astype(np.float32),
             'action': action.astype(np.float32),
             'scene.present': np.array([name in present for name in THINGS]),
@@ -206,7 +210,8 @@ class Recorder:
             ).astype(np.float32),
             'label.points_m': points.astype(np.float32),
             'label.pixels': np.array(
-                [[world.project(config.camera, p) for p in pair] for pair in points], np.float32
+                [[world.project(config.cameras[0], p) for p in pair] for pair in points],
+                np.float32,
             ),
         }
 
