@@ -123,7 +123,7 @@ PROBLEMS: list[tuple[dict[str, Any], str]] = [
     ({'cameras': {}}, 'cameras: at least one is needed'),
     ({'cameras': {'front': '/camera'}}, 'cameras.front: a mapping of keys is needed'),
     ({'cameras': {'front': {'topic': '/a'}}}, "cameras.front: key 'height' is missing"),
-    ({'cameras': {'front': CAMERA | {'size': 1}}}, "cameras.front: unknown key 'size'; known: he"),
+    ({'cameras': {'front': CAMERA | {'size': 1}}}, "cameras.front: unknown key 'size'; known: ca"),
     ({'cameras': {'front': CAMERA | {'width': 0}}}, 'cameras.front: width: 0 is not within 1'),
     ({'cameras': {'front': CAMERA | {'height': 4.5}}}, 'height: a whole number is needed, got'),
     ({'cameras': {'front': CAMERA | {'rate_hz': -1.0}}}, 'cameras.front: rate_hz: -1.0 is not'),
