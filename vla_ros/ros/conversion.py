@@ -7,6 +7,7 @@ is loaded when the first image needs it: guard_node converts none.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from vla_ros.errors import ObservationError
 from vla_ros.ros.encoded_image import encoded_size
-from vla_ros.types import ActionChunk, FloatArray, ImageArray
+from vla_ros.types import ActionChunk, DepthArray, FloatArray, ImageArray
 
 NANOSECONDS = 1_000_000_000
 MAX_SIDE = 8192
@@ -26,6 +27,7 @@ MAX_DECODED_PIXELS = 1 << 24
 MAX_STEPS = 1000
 
 _CHANNELS = {'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1}
+_DEPTHS = {'32FC1': np.float32, '16UC1': np.uint16}
 _TO_RGB = {
     'bgr8': 'COLOR_BGR2RGB',
     'rgba8': 'COLOR_RGBA2RGB',
@@ -88,6 +90,56 @@ def image_from_message(message: Image) -> ImageArray:
 
     code = getattr(cv2, _TO_RGB[message.encoding])
     return np.asarray(cv2.cvtColor(pixels, code), np.uint8)
+
+
+def depth_from_message(message: Image) -> DepthArray:
+    """Return a depth image as (H, W) float32, metres (REP 118); for 32FC1 a view of the message.
+
+    What is unknown stays as it is: NaN, infinite or 0.
+
+    Raises:
+        ObservationError: neither 32FC1 (metres) nor 16UC1 (millimetres), another byte order than
+            this machine's, absurd size, or a step or data length that does not fit the size.
+    """
+    kind = _DEPTHS.get(message.encoding)
+    if kind is None:
+        raise ObservationError(
+            f"depth encoding '{message.encoding[:32]}' is not supported; "
+            f'use one of: {", ".join(_DEPTHS)}'
+        )
+    height, width, step = message.height, message.width, message.step
+    if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
+        raise ObservationError(f'depth is {width} x {height}; each side must be 1 to {MAX_SIDE}')
+    if message.is_bigendian != (sys.byteorder == 'big'):
+        raise ObservationError(f'depth is_bigendian is {message.is_bigendian}, unlike here')
+    size = np.dtype(kind).itemsize
+    if step < width * size or step % size:
+        raise ObservationError(
+            f'depth step is {step} bytes, a row of {width} {message.encoding} pixels needs '
+            f'{width * size}'
+        )
+    if len(message.data) != height * step:
+        raise ObservationError(
+            f'depth data has {len(message.data)} bytes, {height} rows of {step} need '
+            f'{height * step}'
+        )
+    rows = np.frombuffer(message.data, kind).reshape(height, step // size)[:, :width]
+    return rows if kind is np.float32 else rows.astype(np.float32) * np.float32(1e-3)
+
+
+def depth_to_message(depth_m: DepthArray, stamp: Time, frame_id: str) -> Image:
+    """Return a depth image (H, W) float32 in metres as a 32FC1 message."""
+    height, width = depth_m.shape
+    message = Image(
+        header=Header(stamp=stamp, frame_id=frame_id),
+        height=height,
+        width=width,
+        encoding='32FC1',
+        is_bigendian=int(sys.byteorder == 'big'),
+        step=width * 4,
+    )
+    message.data.frombytes(np.ascontiguousarray(depth_m, np.float32).data.cast('B'))
+    return message
 
 
 def image_from_compressed(message: CompressedImage) -> ImageArray:

@@ -10,7 +10,7 @@ import numpy as np
 from vla_ros.core.embodiment import Embodiment
 from vla_ros.errors import ObservationError
 from vla_ros.ros.joint_inputs import JointInputs, from_the_future
-from vla_ros.types import ImageArray, Policy
+from vla_ros.types import ImageArray, Observation, Policy
 
 MAX_FRAME_AGE_NS = 200_000_000
 
@@ -125,6 +125,18 @@ def check_inputs(
         raise ObservationError(
             f'no fresh state of {", ".join(silent)} on {arm.joint_states_topic}'
         )
+
+
+def blank_observation(policy: Policy, arm: Embodiment, instruction: str) -> Observation:
+    """Return an observation to warm up with: black images, nothing known of depth, arm at home."""
+    cameras = {name: arm.cameras[name] for name in policy.cameras}
+    images = {n: np.zeros((c.height, c.width, 3), np.uint8) for n, c in cameras.items()}
+    opening_m = arm.gripper.opening_max_m if arm.gripper else None
+    depths = {
+        name: np.zeros((cameras[name].height, cameras[name].width), np.float32)
+        for name in getattr(policy, 'depth_cameras', ())
+    }
+    return Observation(images, arm.home_rad, instruction, 0, opening_m, depths)
 
 
 def reads_gripper(policy: Policy) -> bool:

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,8 +22,9 @@ from vla_ros.core.embodiment import load_arm
 from vla_ros.errors import ObservationError, choose
 from vla_ros.ros import diagnostics, qos
 from vla_ros.ros.conversion import chunk_to_message, image_reader, stamp_to_ns
+from vla_ros.ros.depth_inputs import DepthInputs
 from vla_ros.ros.inference import Inference, InferenceThread
-from vla_ros.ros.inputs import Frames, check_inputs, reads_gripper
+from vla_ros.ros.inputs import Frames, blank_observation, check_inputs, reads_gripper
 from vla_ros.ros.instruction import MAX_HZ, InstructionRate, clean_instruction
 from vla_ros.ros.joint_inputs import JointInputs
 from vla_ros.ros.lifecycle import ManagedNode
@@ -31,7 +32,7 @@ from vla_ros.ros.memory import reuse_large_blocks
 from vla_ros.ros.node_main import run_node
 from vla_ros.ros.parameters import read_parameters, refuse_changes, refuse_unknown_parameters
 from vla_ros.ros.policy_config import PolicyConfig
-from vla_ros.types import ARM_JOINTS, ImageArray, Observation, Policy
+from vla_ros.types import ARM_JOINTS, DepthArray, ImageArray, Observation, Policy
 
 MIN_CONFIDENCE = 0.5
 _STOP_TIMEOUT_S = 1.0
@@ -60,6 +61,7 @@ class PolicyNode(ManagedNode):
         self._camera_subscriptions: list[Subscription[Any]] = []
         self._instruction = ''
         self._frames = Frames(())
+        self._depths: DepthInputs | None = None
         self._joints = JointInputs(self._arm)
         self._heard = InstructionRate()
         self._forget_history()
@@ -99,6 +101,7 @@ class PolicyNode(ManagedNode):
             self._camera_subscriptions.append(
                 self.create_subscription(message_type, topic, callback, qos.SENSOR)
             )
+        self._depths = DepthInputs(self, self._policy, self._arm, self._now_ns, self._refuse)
 
     def activate(self) -> None:
         """Start the inference thread, with the initial instruction if there is one.
@@ -115,8 +118,9 @@ class PolicyNode(ManagedNode):
         check_inputs(self._policy, self._arm, self._frames, self._joints, self._now_ns(), mono_ns)
         self._forget_history()
         self._instruction = clean_instruction(self._config.instruction)
+        blank = blank_observation(self._policy, self._arm, self._config.instruction or 'warm up')
         self._worker = InferenceThread(
-            self._policy, self._blank(), self._now_ns, self._on_inference, self._on_error
+            self._policy, blank, self._now_ns, self._on_inference, self._on_error
         )
         self._worker.start()
 
@@ -133,6 +137,9 @@ class PolicyNode(ManagedNode):
         for subscription in self._camera_subscriptions:
             self.destroy_subscription(subscription)
         self._camera_subscriptions.clear()
+        if self._depths:
+            self._depths.close()
+        self._depths = None
         self._policy = self._given
 
     def destroy_node(self) -> None:
@@ -159,8 +166,7 @@ class PolicyNode(ManagedNode):
 
     def _on_joint_state(self, message: JointState) -> None:
         if problem := self._joints.update(message, self._now_ns(), time.monotonic_ns()):
-            self._bad_input = problem
-            self.get_logger().error(problem, throttle_duration_sec=5.0)
+            self._refuse(problem)
 
     def _on_image(
         self,
@@ -171,8 +177,7 @@ class PolicyNode(ManagedNode):
         try:
             image = convert(message)
         except ObservationError as error:
-            self._bad_input = f'camera {camera}: {error}'
-            self.get_logger().error(self._bad_input, throttle_duration_sec=5.0)
+            self._refuse(f'camera {camera}: {error}')
             return
         self._bad_input = ''
         now_ns = self._now_ns()
@@ -183,16 +188,30 @@ class PolicyNode(ManagedNode):
             self._last_frame_ns = time.monotonic_ns()
             self._observe(now_ns)
 
+    def _newest_depths(self) -> Mapping[str, DepthArray]:
+        return self._depths.newest() if self._depths else {}
+
+    def _refuse(self, problem: str) -> None:
+        self._bad_input = problem
+        self.get_logger().error(problem, throttle_duration_sec=5.0)
+
     def _observe(self, now_ns: int) -> None:
         """Hand an observation to the inference thread once every part of it is there."""
         taken, mono_ns = self._frames.take(now_ns), time.monotonic_ns()
         fingers = self._policy is not None and reads_gripper(self._policy)
         self._joints_missing = self._joints.missing(mono_ns, fingers=fingers)
+        if self._depths and (silent := self._depths.missing()):
+            self._unusable = f'no fresh depth image on {", ".join(silent)}'
+            return
         if not taken or self._joints_missing or not self._instruction or self._worker is None:
             return
         images, stamp_ns = taken
         positions, opening_m = self._joints.positions_rad(), self._joints.opening_m(mono_ns)
-        self._worker.offer(Observation(images, positions, self._instruction, stamp_ns, opening_m))
+        self._worker.offer(
+            Observation(
+                images, positions, self._instruction, stamp_ns, opening_m, self._newest_depths()
+            )
+        )
 
     def _on_inference(self, inference: Inference) -> None:
         chunk = inference.chunk
@@ -220,14 +239,6 @@ class PolicyNode(ManagedNode):
         self._to_inference = diagnostics.LatencyWindow()
         self._inference = diagnostics.LatencyWindow()
         self._to_chunk = diagnostics.LatencyWindow()
-
-    def _blank(self) -> Observation:
-        assert self._policy is not None
-        cameras = {name: self._arm.cameras[name] for name in self._policy.cameras}
-        images = {n: np.zeros((c.height, c.width, 3), np.uint8) for n, c in cameras.items()}
-        opening_m = self._arm.gripper.opening_max_m if self._arm.gripper else None
-        instruction = self._config.instruction or 'warm up'
-        return Observation(images, self._arm.home_rad, instruction, 0, opening_m)
 
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds

@@ -18,7 +18,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from vla_ros.core.embodiment import CameraConfig
 from vla_ros.ros import qos
-from vla_ros.ros.conversion import image_to_message, ns_to_stamp
+from vla_ros.ros.conversion import depth_to_message, image_to_message, ns_to_stamp
 from vla_ros.ros.scene_messages import camera_info
 from vla_ros.sim.world import World
 from vla_ros.types import ImageArray
@@ -71,6 +71,11 @@ class SimCameras(threading.Thread):
                 node.create_publisher(CameraInfo, info_topic, qos.SENSOR),
                 camera_info(camera.width, camera.height, fovy_rad, f'{name}_camera'),
             )
+        self._depths = {
+            name: node.create_publisher(Image, camera.depth_topic, qos.SENSOR)
+            for name, camera in cameras.items()
+            if camera.depth_topic
+        }
         pixels = max((c.width * c.height for c in cameras.values()), default=0)
         self._random = np.random.default_rng()
         self._noise = self._random.integers(0, 2, 2 * 3 * pixels, np.uint8)
@@ -100,17 +105,23 @@ class SimCameras(threading.Thread):
 
     def _publish(self, name: str) -> None:
         images, infos, info = self._publishers[name]
-        if not images.get_subscription_count() and not infos.get_subscription_count():
+        depths = self._depths.get(name)
+        wants_depth = depths is not None and depths.get_subscription_count() > 0
+        wants_image = images.get_subscription_count() or infos.get_subscription_count()
+        if not wants_image and not wants_depth:
             return
         start_s = time.monotonic()
         with self._simulation.changing:
             stamp_ns, comes_at_s = self._simulation.instant
             self._world.look(name)
         stamp = ns_to_stamp(stamp_ns)
+        depth_m = self._world.draw_depth(name) if wants_depth else None
         image = self._with_noise(self._world.draw(name))
         drawn_s = time.monotonic()
         self.render_ms += _SMOOTHING * ((drawn_s - start_s) * 1e3 - self.render_ms)
         self._stopping.wait(max(0.0, comes_at_s - drawn_s))
+        if depth_m is not None and depths is not None:
+            depths.publish(depth_to_message(depth_m, stamp, info.header.frame_id))
         images.publish(image_to_message(image, stamp, info.header.frame_id))
         info.header.stamp = stamp
         infos.publish(info)

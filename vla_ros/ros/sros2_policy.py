@@ -68,6 +68,7 @@ def permissions(arm: Embodiment, estop_topic: str = '') -> Mapping[str, Permissi
     """Return what each node of a bringup, and the operator's commands, may do."""
     cameras = [camera.topic for camera in arm.cameras.values()]
     infos = [topic.rsplit('/', 1)[0] + '/camera_info' for topic in cameras]
+    cameras += [camera.depth_topic for camera in arm.cameras.values() if camera.depth_topic]
     said, states = qos.INSTRUCTION_TOPIC, arm.joint_states_topic
     services = [qos.STOP_SERVICE, qos.REARM_SERVICE]
     estop = [estop_topic] if estop_topic else []

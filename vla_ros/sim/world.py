@@ -277,6 +277,10 @@ class World:
     def render_depth(self, camera: str) -> DepthArray:
         """Return how far what a camera sees now is along its optical axis, (H, W) in metres."""
         self.look(camera)
+        return self.draw_depth(camera)
+
+    def draw_depth(self, camera: str) -> DepthArray:
+        """Return how far what the camera saw when it last looked is, (H, W) in metres."""
         return self._views.depth(camera)
 
     def camera_size(self, camera: str) -> tuple[int, int]:

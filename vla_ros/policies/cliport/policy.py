@@ -114,7 +114,7 @@ class CliportPolicy:
         """
         seen = self.see(observation, needs_depth=False)
         chances, _ = self._pick(seen, observation.instruction)
-        grid = np.stack(np.mgrid[: chances.shape[0], : chances.shape[1]], axis=-1)
+        grid = np.moveaxis(np.mgrid[: chances.shape[0], : chances.shape[1]], 0, -1)
         mean = (chances[..., None] * grid).sum(axis=(0, 1))
         goal = np.append(self._config.geometry.point_m(mean), LOOK_HEIGHT_M / 2)
         mover = self._mover

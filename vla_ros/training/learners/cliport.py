@@ -120,7 +120,7 @@ def _turned(offset: FloatArray, turn_rad: float) -> FloatArray:
 def _moved(seen: HeightMap, turn_rad: float, shift: FloatArray) -> HeightMap:
     rows, columns = seen.heights_m.shape
     middle = np.array([rows - 1, columns - 1]) / 2
-    grid = np.stack(np.mgrid[:rows, :columns], axis=-1).astype(np.float64)
+    grid = np.moveaxis(np.mgrid[:rows, :columns], 0, -1).astype(np.float64)
     source = _turned(grid - middle - shift, -turn_rad) + middle
     maps = np.concatenate([seen.colours.astype(np.float32), seen.heights_m[..., None]], axis=-1)
     at = torch.from_numpy(source).float()
