@@ -46,7 +46,9 @@ class Trainer:
         plain = [p for p in model.parameters() if p.ndim < 2]
         groups = [{'params': decayed, 'weight_decay': config.weight_decay}, {'params': plain}]
         self._optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=0.0)
-        self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimiser, _factor(config))
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(
+            self._optimiser, cosine(config.steps, config.warm_up_steps)
+        )
 
     def step(self) -> dict[str, float]:
         """Take one optimiser step; return the terms of the loss."""
@@ -130,9 +132,11 @@ class Trainer:
         return [*self._batches.generators, *self._validation.generators]
 
 
-def _factor(config: TrainConfig) -> Callable[[int], float]:
+def cosine(steps: int, warm_up_steps: int) -> Callable[[int], float]:
+    """Return step → share of the peak learning rate: a warm-up, then a cosine to zero."""
+
     def factor(step: int) -> float:
-        warm = min(1.0, (step + 1) / config.warm_up_steps)
-        return warm * 0.5 * (1 + float(np.cos(np.pi * min(1.0, step / config.steps))))
+        warm = min(1.0, (step + 1) / warm_up_steps)
+        return warm * 0.5 * (1 + float(np.cos(np.pi * min(1.0, step / steps))))
 
     return factor

@@ -6,9 +6,9 @@ B batch, T frames, V views, K chunk steps, A action, P state, D sentence, X bins
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,44 +21,13 @@ from vla_ros.policies.rt1.config import Rt1Config
 from vla_ros.policies.rt1.language import build_sentence_tokenizer
 from vla_ros.policies.rt1.loading import save_rt1
 from vla_ros.policies.rt1.model import Prediction, Rt1Model, build_rt1
+from vla_ros.training.learners.learner import Ranges
 from vla_ros.training.objective import place_weights
-from vla_ros.types import ARM_JOINTS, FloatArray
+from vla_ros.training.table_batches import Batch
+from vla_ros.types import ARM_JOINTS
 
 LOOK_WEIGHT = 0.2
 MIN_STD, MIN_RANGE = 1e-3, 1e-3
-
-
-class FrameBatch(Protocol):
-    """What a batch of any data set holds, SI units.
-
-    Attributes:
-        images_BTVHWC: uint8 RGB, T frames one step apart, the newest last.
-        instructions: B sentences.
-        state_BTP: joint positions, tool position, and the opening where there is a gripper.
-        actions_BKA: what follows the newest frame.
-        valid_BK: whether the episode goes on for so long.
-        grounded_B: whether the instruction names something in view.
-        pixels_B22: where the object and where its goal lie in the newest image of the first view,
-            fractions (x, y) of the image; NaN where unknown.
-    """
-
-    images_BTVHWC: Tensor
-    instructions: Sequence[str]
-    state_BTP: Tensor
-    actions_BKA: Tensor
-    valid_BK: Tensor
-    grounded_B: Tensor
-    pixels_B22: Tensor
-
-
-@dataclass(frozen=True)
-class Ranges:
-    """Statistics of a data set: of states (P,) mean and std, of actions (A,) least and most."""
-
-    state_mean: FloatArray
-    state_std: FloatArray
-    action_min: FloatArray
-    action_max: FloatArray
 
 
 class Rt1Learner:
@@ -111,7 +80,7 @@ class Rt1Learner:
         model.bins.high_A.copy_(torch.maximum(most, least + MIN_RANGE))
         return model
 
-    def predict(self, model: Rt1Model, batch: FrameBatch) -> tuple[Prediction, Tensor]:
+    def predict(self, model: Rt1Model, batch: Batch) -> tuple[Prediction, Tensor]:
         """Return the prediction after each frame, and where the newest frame's tokens look."""
         device = model.state_mean.device
         ids, mask = (torch.from_numpy(a).to(device) for a in self._tokenize(batch.instructions))
@@ -124,7 +93,7 @@ class Rt1Learner:
             tokens_BTCE = torch.cat([earlier[0], tokens_BTCE], dim=1)
         return model(tokens_BTCE), newest[1][:, 0]
 
-    def losses(self, model: Rt1Model, batch: FrameBatch) -> dict[str, Tensor]:
+    def losses(self, model: Rt1Model, batch: Batch) -> dict[str, Tensor]:
         """Return the terms of the loss.
 
         Cross-entropy of the action's bins after the newest frame, of the mode, and, where it is
@@ -148,7 +117,7 @@ class Rt1Learner:
         return terms
 
     @torch.no_grad()
-    def errors(self, model: Rt1Model, batch: FrameBatch) -> dict[str, float]:
+    def errors(self, model: Rt1Model, batch: Batch) -> dict[str, float]:
         """Return the mean error of the likeliest action (SI units) and of the mode (share)."""
         prediction, _ = self.predict(model, batch)
         actions_BKA = model.bins.decode(prediction.actions_BTKAX[:, -1].argmax(-1))
@@ -168,7 +137,7 @@ class Rt1Learner:
         return save_rt1(folder, model, embodiment, training)
 
     def _encode(
-        self, model: Rt1Model, batch: FrameBatch, sentence_BD: Tensor, frames: slice
+        self, model: Rt1Model, batch: Batch, sentence_BD: Tensor, frames: slice
     ) -> tuple[Tensor, Tensor]:
         """Return tokens (B, T', C, E) of some frames and where they look, (B, T', V, …)."""
         images, states = batch.images_BTVHWC[:, frames], batch.state_BTP[:, frames]
@@ -184,7 +153,7 @@ def with_tasks(config: Rt1Config, instructions: Sequence[str]) -> Rt1Config:
     return replace(config, tasks=tuple(sorted(set(instructions))))
 
 
-def _look(looks_BVMHW: Tensor, batch: FrameBatch) -> Tensor | None:
+def _look(looks_BVMHW: Tensor, batch: Batch) -> Tensor | None:
     """Return the cross-entropy of where two tokens of the first view look; None without labels."""
     count = min(2, looks_BVMHW.shape[2])
     pixels_B22 = batch.pixels_B22[:, :count]

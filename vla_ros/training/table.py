@@ -1,0 +1,143 @@
+"""A data set in memory, as training draws from it: frames and what is to be done in each.
+
+N frames, V cameras, M labels a frame, K chunk steps, A action, P state, X things that may be
+there.
+Data that bring no labels, such as recordings of a real arm, are labelled with what follows: the
+chunk of a frame is its episode's next actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_ros.core.embodiment import Embodiment
+from vla_ros.data.reader import Dataset, open_dataset
+from vla_ros.errors import ConfigError
+from vla_ros.policies.preprocessing import proprioception
+from vla_ros.types import ARM_JOINTS
+
+CAMERA = 'observation.images.'
+LABEL_COLUMNS = ('label.task_index', 'label.action', 'label.points_m', 'label.pixels')
+
+
+@dataclass(frozen=True)
+class Table:
+    """Frames one behind the other.
+
+    Attributes:
+        images_NVHWC: uint8 RGB.
+        states_NP: joint positions (rad), tool position (m), opening (m) where there is a gripper.
+        actions_NMKA: velocities (rad/s), and the opening (m) where there is a gripper.
+        valid_NMK: whether the episode goes on for so long.
+        tasks_NM: number of the sentence that each label answers.
+        points_NM23: where the object is and where it has to end, base frame; NaN where unknown.
+        pixels_NM22: where those appear, fractions (x, y) of the first image; NaN where unknown.
+        present_NX: which things are on the table; X is 0 where nobody knows.
+        first_N: row of the first frame of the frame's episode.
+    """
+
+    images_NVHWC: NDArray[np.uint8]
+    states_NP: NDArray[np.float32]
+    actions_NMKA: NDArray[np.float32]
+    valid_NMK: NDArray[np.bool_]
+    tasks_NM: NDArray[np.int64]
+    points_NM23: NDArray[np.float32]
+    pixels_NM22: NDArray[np.float32]
+    present_NX: NDArray[np.bool_]
+    first_N: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """How many frames there are."""
+        return len(self.images_NVHWC)
+
+    def rows(self, begin: int, end: int) -> Table:
+        """Return the frames from `begin`, where an episode begins, to `end`, without a copy."""
+        parts = {f.name: getattr(self, f.name)[begin:end] for f in fields(Table)}
+        parts['first_N'] = parts['first_N'] - begin
+        return Table(**parts)
+
+
+def load_table(folder: Path, embodiment: Embodiment, chunk_steps: int) -> tuple[Table, Dataset]:
+    """Read a data set into memory, and refuse one that is not of this arm.
+
+    Raises:
+        DatasetError: no data set, or a damaged one.
+        ConfigError: other joints than the arm has, no action or no camera, or chunks that are too
+            long for its labels.
+    """
+    dataset = open_dataset(folder)
+    check_arm(dataset, embodiment)
+    cameras = dataset.spec.cameras
+    state = dataset.column('observation.state')
+    opening = state[:, ARM_JOINTS] if state.shape[1] > ARM_JOINTS else None
+    states = proprioception(embodiment, state[:, :ARM_JOINTS].astype(np.float64), opening)
+    first = np.concatenate([np.full(e.length, e.first) for e in dataset.episodes])
+    images = np.stack([dataset.images(camera) for camera in cameras], axis=1)
+    labels = _labels(dataset, chunk_steps, first)
+    present = np.zeros((len(dataset), 0), np.bool_)
+    if 'scene.present' in dataset.spec.features:
+        present = dataset.column('scene.present')
+    return Table(images, states.astype(np.float32), *labels, present, first), dataset
+
+
+def check_arm(dataset: Dataset, embodiment: Embodiment) -> None:
+    """Refuse data of other joints; the names of the state say which they are.
+
+    Raises:
+        ConfigError: says what differs.
+    """
+    features = dataset.spec.features
+    if not dataset.spec.cameras:
+        raise ConfigError(f"'{dataset.folder}' has no camera; a policy needs at least one")
+    for name in ('observation.state', 'action'):
+        feature = features.get(name)
+        if feature is None or feature.shape not in ((ARM_JOINTS,), (ARM_JOINTS + 1,)):
+            shape = feature.shape if feature else 'not there'
+            raise ConfigError(
+                f"'{dataset.folder}': {name} is {shape}; it must be {ARM_JOINTS} joints, and the "
+                "gripper's opening where there is one"
+            )
+        names = feature.names
+        if isinstance(names, list | tuple) and tuple(names[:ARM_JOINTS]) != embodiment.joints:
+            raise ConfigError(
+                f"'{dataset.folder}': {name} is of joints {', '.join(map(str, names))}; arm "
+                f"'{embodiment.name}' has {', '.join(embodiment.joints)}"
+            )
+
+
+def _labels(
+    dataset: Dataset, chunk_steps: int, first: NDArray[np.int64]
+) -> tuple[np.ndarray, ...]:
+    """Return actions, valid, tasks, points and pixels; see Table."""
+    if all(name in dataset.spec.features for name in LABEL_COLUMNS):
+        columns = dataset.columns(LABEL_COLUMNS)
+        actions = columns['label.action']
+        if actions.shape[2] < chunk_steps:
+            raise ConfigError(
+                f"'{dataset.folder}' is labelled for {actions.shape[2]} steps, chunk_steps is "
+                f'{chunk_steps}; record it with longer chunks'
+            )
+        actions = actions[:, :, :chunk_steps]
+        valid = np.ones(actions.shape[:3], np.bool_)
+        return (
+            actions, valid, columns['label.task_index'], columns['label.points_m'],
+            columns['label.pixels'],
+        )  # fmt: skip
+    action, tasks = dataset.column('action'), dataset.column('task_index')
+    ends = np.append(np.flatnonzero(np.diff(first)) + 1, len(first))
+    end = ends[np.searchsorted(ends, np.arange(len(first)), side='right')]
+    following = np.arange(len(first))[:, None] + np.arange(chunk_steps)
+    valid = following < end[:, None]
+    actions = action[np.minimum(following, end[:, None] - 1)]
+    unknown = np.full((len(first), 1, 2, 3), np.nan, np.float32)
+    return actions[:, None], valid[:, None], tasks[:, None], unknown, unknown[..., :2]
+
+
+def sentences_of(dataset: Dataset) -> Sequence[str]:
+    """Return the sentences that `tasks_NM` numbers."""
+    return dataset.tasks

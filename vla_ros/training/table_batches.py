@@ -1,0 +1,142 @@
+"""Batches for any kind of model, drawn from a table of frames.
+
+B sentences, T frames of history, V views, K chunk steps, A action, P state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vla_ros.training.speech import Speech
+from vla_ros.training.table import Table
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What every learner is given, SI units.
+
+    Attributes:
+        images_BTVHWC: uint8 RGB, T frames one step apart, the newest last.
+        instructions: B sentences.
+        state_BTP: see Table.
+        actions_BKA: what follows the newest frame; zeros where the instruction is refused.
+        valid_BK: whether the episode goes on for so long.
+        grounded_B: whether the instruction names something that can be done.
+        points_B23: where the object is and where it has to end; NaN where unknown.
+        pixels_B22: where those appear in the newest image of the first view; NaN where unknown.
+        sentences_per_image: m; rows i·m to i·m + m - 1 share an image.
+    """
+
+    images_BTVHWC: Tensor
+    instructions: tuple[str, ...]
+    state_BTP: Tensor
+    actions_BKA: Tensor
+    valid_BK: Tensor
+    grounded_B: Tensor
+    points_B23: Tensor
+    pixels_B22: Tensor
+    sentences_per_image: int
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch with its tensors on a device."""
+        found = {f.name: getattr(self, f.name) for f in fields(Batch)}
+        return replace(
+            self, **{n: v.to(device) for n, v in found.items() if isinstance(v, Tensor)}
+        )
+
+
+class TableBatches:
+    """Draws batches without end; the same ones for the same seed.
+
+    Args:
+        table: what is drawn from.
+        speech: says the goals; its random numbers belong to the state, too.
+        images: a batch.
+        sentences: for each image; `refusals` of them name nothing that can be done, if it is
+            known what is there.
+        frames: of history, T; before an episode's beginning its first frame is repeated.
+        share: (rank, ranks): each of several processes takes its part of the same global batch.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        speech: Speech,
+        *,
+        images: int,
+        sentences: int,
+        refusals: int,
+        frames: int,
+        seed: int,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
+        self._table, self._speech = table, speech
+        self._images, self._frames, self._share = images, frames, share
+        known = table.present_NX.shape[1] > 0
+        self._refusals = refusals if known else 0
+        self._asked = min(sentences - self._refusals, table.tasks_NM.shape[1])
+        self._rng = np.random.default_rng([seed, 7])
+
+    @property
+    def generators(self) -> tuple[np.random.Generator, ...]:
+        """Every source of random numbers that the next batch depends on."""
+        return self._rng, self._speech.generator
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield batches without end."""
+        while True:
+            yield self.draw()
+
+    def draw(self) -> Batch:
+        """Return this process's part of the next batch."""
+        rank, ranks = self._share
+        rows = self._rng.integers(0, len(self._table), self._images * ranks)
+        asked = np.stack(
+            [self._rng.permutation(self._table.tasks_NM.shape[1])[: self._asked] for _ in rows]
+        )
+        spoken = [self._say(row, labels) for row, labels in zip(rows, asked, strict=True)]
+        mine = slice(rank, None, ranks)
+        return self.take(rows[mine], asked[mine], spoken[mine])
+
+    def take(
+        self, rows: NDArray[np.int64], asked: NDArray[np.int64], spoken: list[list[str]]
+    ) -> Batch:
+        """Return a batch of these frames, labels (per frame) and sentences (per frame)."""
+        table, per_image = self._table, self._asked + self._refusals
+        owner = np.repeat(rows, per_image)
+        refused = np.zeros((len(rows), self._refusals), np.int64)
+        which = np.concatenate([asked, refused], axis=1).reshape(-1)
+        grounded = np.tile(np.arange(per_image) < self._asked, len(rows))
+        back = np.arange(self._frames - 1, -1, -1)
+        history = np.maximum(owner[:, None] - back, table.first_N[owner][:, None])
+        actions = table.actions_NMKA[owner, which] * grounded[:, None, None]
+        arrays = {
+            'images_BTVHWC': table.images_NVHWC[history],
+            'state_BTP': table.states_NP[history],
+            'actions_BKA': actions.astype(np.float32),
+            'valid_BK': table.valid_NMK[owner, which],
+            'grounded_B': grounded,
+            'points_B23': _known(table.points_NM23[owner, which], grounded),
+            'pixels_B22': _known(table.pixels_NM22[owner, which], grounded),
+        }
+        return Batch(
+            instructions=tuple(text for texts in spoken for text in texts),
+            sentences_per_image=per_image,
+            **{name: torch.from_numpy(array) for name, array in arrays.items()},
+        )
+
+    def _say(self, row: int, labels: NDArray[np.int64]) -> list[str]:
+        said = [self._speech.say(self._table.tasks_NM[row, label]) for label in labels]
+        present = self._table.present_NX[row]
+        return said + [self._speech.refuse(present) for _ in range(self._refusals)]
+
+
+def _known(values: NDArray[np.float32], grounded: NDArray[np.bool_]) -> NDArray[np.float32]:
+    shape = (-1,) + (1,) * (values.ndim - 1)
+    return np.where(grounded.reshape(shape), values, np.nan).astype(np.float32)
