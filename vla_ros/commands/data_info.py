@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from vla_ros.data.features import Feature
     from vla_ros.data.reader import Dataset
 
 _MOST_TASKS = 20
@@ -36,48 +38,56 @@ def main(
     console.print(
         f'[bold]{folder}[/]: {summary.episodes} episodes, {summary.frames} frames at {spec.fps} '
         f'frames/s ({summary.seconds:.0f} s), {summary.megabytes:.1f} MB, arm '
-        f'{spec.robot_type or "not named"}; episodes have {short} to {long} frames, half of them '
-        f'{middle} or fewer'
+        f'{spec.robot_type or "not named"}; episodes of {short} to {long} frames, median {middle}'
     )
     console.print(_features(dataset))
-    tasks = Table('episodes', 'task', title=f'{len(dataset.tasks)} tasks', title_justify='left')
+    tasks = Table('episodes', f'{len(dataset.tasks)} tasks', box=box.SIMPLE, pad_edge=False)
     for task, count in list(summary.tasks.items())[:_MOST_TASKS]:
         tasks.add_row(str(count), task)
     if len(summary.tasks) > _MOST_TASKS:
         tasks.add_row('', f'and {len(summary.tasks) - _MOST_TASKS} more')
     console.print(tasks)
     if statistics:
-        console.print(_statistics(dataset))
+        _print_statistics(dataset, console)
     return 0
 
 
 def _features(dataset: Dataset) -> Table:
-    table = Table('feature', 'dtype', 'shape', 'names', title='features', title_justify='left')
+    table = Table('feature', 'dtype', 'shape', 'names', box=box.SIMPLE, pad_edge=False)
     for name, feature in dataset.spec.features.items():
         shape = ' x '.join(map(str, feature.shape))
-        named = feature.names if isinstance(feature.names, list | tuple) else ()
-        kind = feature.dtype
-        if feature.info:
-            kind += f' ({feature.info.get("video.codec")})'
-        table.add_row(name, kind, shape, ', '.join(map(str, named)))
+        kind = feature.dtype + (f' {feature.info.get("video.codec")}' if feature.info else '')
+        names = '' if feature.is_image else ', '.join(_names(feature))
+        table.add_row(name, kind, shape, names)
     return table
 
 
-def _statistics(dataset: Dataset) -> Table:
-    """Return those of vectors and images: one line a value, or a colour."""
-    table = Table(title='statistics; images from 0 to 1', title_justify='left')
-    table.add_column('feature')
-    for name in _COLUMNS:
-        table.add_column(name, justify='right')
+def _print_statistics(dataset: Dataset, console: Console) -> None:
+    """Print those of vectors and images, a table a feature: one line a value, or a colour."""
     found = dataset.statistics()
     for name, feature in dataset.spec.features.items():
         entries = {key: values.reshape(-1) for key, values in found.get(name, {}).items()}
         if not all(key in entries for key in _COLUMNS):
             continue
-        names = feature.names if isinstance(feature.names, list | tuple) else ()
         size = len(entries['mean'])
-        labels = ('red', 'green', 'blue') if feature.is_image else names
+        labels = _names(feature)
+        if feature.is_image:
+            labels = ('red, 0 to 1', 'green, 0 to 1', 'blue, 0 to 1')
+        table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
+        table.add_column('', no_wrap=True, min_width=14)
+        for key in _COLUMNS:
+            table.add_column(key, justify='right', no_wrap=True, min_width=7)
         for k in range(size):
-            label = f' {labels[k]}' if len(labels) == size else f' [{k}]' if size > 1 else ''
-            table.add_row(name + label, *(f'{float(entries[key][k]):.4g}' for key in _COLUMNS))
-    return table
+            label = labels[k] if len(labels) == size else str(k)
+            table.add_row(label, *(_short(entries[key][k]) for key in _COLUMNS))
+        console.print(f'[bold]{name}[/]')
+        console.print(table)
+
+
+def _short(value: float) -> str:
+    return f'{value:.3f}' if abs(value) < 1000 else f'{value:.3g}'
+
+
+def _names(feature: Feature) -> tuple[str, ...]:
+    names = feature.names if isinstance(feature.names, list | tuple) else ()
+    return tuple(map(str, names))

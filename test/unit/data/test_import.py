@@ -1,6 +1,7 @@
 """Episodes of the simple JSON form become a data set; what is wrong with them is one line."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from vla_ros.cli import main
 from vla_ros.data.import_json import import_json
+from vla_ros.data.json_episodes import FILE_KEYS, STEP_KEYS
 from vla_ros.data.reader import open_dataset
 from vla_ros.errors import VlaRosError
 
@@ -58,6 +60,15 @@ def test_what_is_described_is_imported(tmp_path, form, capsys):
         for name in ('action', 'observation.state'):
             assert np.allclose(dataset.column(name, k), wanted[name], atol=1e-7)
     assert main(['data', 'check', str(output)]) == 0
+
+
+def test_the_example_in_the_documentation_imports(tmp_path):
+    page = (Path(__file__).resolve().parents[3] / 'docs' / 'data.md').read_text()
+    (tmp_path / 'frames').mkdir()
+    cv2.imwrite(str(tmp_path / 'frames' / '000.png'), np.zeros((4, 4, 3), np.uint8))
+    (tmp_path / 'e.json').write_text(page.split('```json')[1].split('```')[0])
+    assert import_json(tmp_path / 'e.json', tmp_path / 'd', None, None, 'image') == 1
+    assert all(f'`{key}`' in page for key in (*FILE_KEYS, 'instruction', *STEP_KEYS))
 
 
 def test_importing_goes_on_where_it_was_broken_off(tmp_path):
@@ -151,7 +162,7 @@ def test_info_and_view_show_what_is_there(tmp_path, capsys, monkeypatch, storage
     shown = capsys.readouterr().out
     assert '3 episodes, 15 frames at 10 frames/s' in shown
     assert all(task in shown for task in recordings.TASKS)
-    assert 'action joint1' in shown and '2 x 4 x 8' in shown
+    assert 'joint1' in shown and '2 x 4 x 8' in shown
     sheet = tmp_path / 'sheet.png'
     view = ['data', 'view', str(folder), '--output', str(sheet)]
     assert main([*view, '--episodes', '2', '--frames', '3']) == 0
