@@ -77,8 +77,9 @@ class Robot(Node):
         for name, camera in self.cameras.items():
             if self.wrong == 'no wrist' and name == 'wrist':
                 continue
-            picture = self.picture[:60, :80] if self.wrong == 'size' else self.picture
-            picture = picture[: ARM.cameras[name].height]
+            columns = 80 if self.wrong == 'size' else 320
+            rows = columns * ARM.cameras[name].height // ARM.cameras[name].width
+            picture = self.picture[:rows, :columns]
             message = image_to_message(picture, self.get_clock().now().to_msg(), name)
             if self.wrong == 'encoding':
                 message.encoding = 'yuv422'
