@@ -1,0 +1,289 @@
+"""Run trials of any task in the simulator, perturbed or not, in parallel processes."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import joblib
+import numpy as np
+import torch
+
+from vla_ros.core.embodiment import load_arm
+from vla_ros.policies.registry import load_policy
+from vla_ros.sim.tasks.env import TaskEnv
+from vla_ros.sim.tasks.episodes import TaskEpisode, judge_task
+from vla_ros.sim.tasks.goal import Goal
+from vla_ros.sim.tasks.goals import succeeded
+from vla_ros.sim.tasks.labels import Labeller
+from vla_ros.sim.tasks.perturb import add_distractors, change_light, move_cameras, unchanged
+from vla_ros.sim.world import World
+from vla_ros.training.evaluate import EXECUTION_HORIZON
+from vla_ros.training.suites import Suite
+from vla_ros.types import ARM_JOINTS, ActionChunk, FloatArray, ImageArray, Observation
+
+TICK_S = 0.05  # latencies are multiples of it
+EXPERT = 'expert'
+EXPERT_STEPS = 8
+STEP_S = 0.1
+FILM_TICKS = 2
+REST = np.array([0.0] * ARM_JOINTS + [np.nan])  # the gripper stays as it is
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is to be run.
+
+    Attributes:
+        episode: scene, goal that is judged, and what is said.
+        said: goal that the sentence asks for; another one where the instruction is swapped.
+    """
+
+    suite: Suite
+    episode: TaskEpisode
+    said: Goal
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """How a trial ended.
+
+    Attributes:
+        success: the goal was met in time.
+        followed: the goal that was said is met at the end.
+        wrong_object: not met, and another object was moved; reach: the tool is over another.
+        error_m: what is missing at the end.
+        time_s: when it ended.
+        interventions: commands that the limiter had to change.
+        acceleration_rad_s2: root mean square over time and joints; lower is smoother.
+        note: what the policy had to say.
+    """
+
+    trial: Trial
+    success: bool
+    followed: bool
+    wrong_object: bool
+    error_m: float
+    time_s: float
+    interventions: int
+    acceleration_rad_s2: float
+    note: str = ''
+
+
+class PolicyBrain:
+    """A policy, which sees nothing but its observation.
+
+    `horizon` steps of a chunk are carried out before it is asked again.
+    """
+
+    def __init__(self, name: str, world: World, device: str) -> None:
+        self._policy = load_policy(name, world.embodiment, device)
+        self.horizon = getattr(self._policy, 'execution_horizon', EXECUTION_HORIZON)
+        self.cameras = self._policy.cameras
+        self.depth_cameras: tuple[str, ...] = getattr(self._policy, 'depth_cameras', ())
+
+    def reset(self) -> None:
+        """Forget the episode before."""
+        self._policy.reset()
+
+    def answer(self, env: TaskEnv, trial: Trial, observation: Observation) -> ActionChunk:
+        """Ask the policy."""
+        return self._policy.infer(observation)
+
+
+class ExpertBrain:
+    """The scripted expert, which sees the whole state of the world and knows what was meant."""
+
+    horizon = 1
+    cameras: tuple[str, ...] = ()
+    depth_cameras: tuple[str, ...] = ()
+
+    def __init__(self, world: World) -> None:
+        self._labeller = Labeller(world)
+
+    def reset(self) -> None:
+        """Nothing: it has no memory."""
+
+    def answer(self, env: TaskEnv, trial: Trial, observation: Observation) -> ActionChunk:
+        """Look ahead as far as the chunk has to last."""
+        steps = EXPERT_STEPS if trial.suite.latency_s else 1
+        actions = self._labeller.chunk(trial.said, steps, STEP_S)
+        return ActionChunk(
+            actions[:, :ARM_JOINTS],
+            STEP_S,
+            observation.stamp_ns,
+            gripper_openings_m=actions[:, ARM_JOINTS],
+        )
+
+
+class Senses:
+    """What a brain is told, with noise, delay and lost images as a suite says."""
+
+    def __init__(self, brain: PolicyBrain | ExpertBrain, trial: Trial, seed: int) -> None:
+        self._brain, self._trial = brain, trial
+        self._suite = trial.suite
+        self._rng = np.random.default_rng([seed, 11])
+        kept = round(self._suite.joint_delay_s / TICK_S) + 1
+        self._states: deque[tuple[FloatArray, float]] = deque(maxlen=kept)
+        self._images: dict[str, ImageArray] = {}
+
+    def tick(self, world: World) -> None:
+        """Keep the state of this instant."""
+        self._states.append((world.joint_positions_rad, world.gripper_opening_m))
+
+    def observe(self, world: World) -> Observation:
+        """Return what is seen now."""
+        position, opening = self._states[0]
+        if not self._images or self._rng.random() >= self._suite.dropped:
+            self._images = {c: self._noisy(world.render(c)) for c in self._brain.cameras}
+        return Observation(
+            images=dict(self._images),
+            joint_positions_rad=position,
+            instruction=self._trial.episode.instruction,
+            stamp_ns=round(world.time_s * 1e9),
+            gripper_opening_m=opening,
+            depths_m={c: world.render_depth(c) for c in self._brain.depth_cameras},
+        )
+
+    def _noisy(self, image: ImageArray) -> ImageArray:
+        if not self._suite.noise:
+            return image
+        noise = self._rng.normal(0.0, self._suite.noise, image.shape)
+        return np.clip(image + noise, 0, 255).astype(np.uint8)
+
+
+def run_trial(
+    env: TaskEnv, brain: PolicyBrain | ExpertBrain, trial: Trial, film: list[ImageArray] | None
+) -> TrialResult:
+    """Run one trial; `film` gets what the camera `front` saw, ten images a second."""
+    episode, suite = trial.episode, trial.suite
+    brain.reset()
+    with unchanged(env.world):
+        env.reset(
+            seed=episode.seed, options={'goal': episode.goal, 'instruction': episode.instruction}
+        )
+        _perturb(env.world, suite, episode.seed)
+        speeds, note = _drive(env, brain, trial, film)
+        outcome = judge_task(env, episode, note)
+        followed = succeeded(env.world, trial.said, env.start)
+    change = np.diff(np.array(speeds), axis=0) / TICK_S
+    return TrialResult(
+        trial, outcome.success, followed, outcome.wrong_object, outcome.error_m, outcome.time_s,
+        outcome.interventions, float(np.sqrt(np.mean(change**2))) if len(change) else 0.0, note,
+    )  # fmt: skip
+
+
+def _drive(
+    env: TaskEnv, brain: PolicyBrain | ExpertBrain, trial: Trial, film: list[ImageArray] | None
+) -> tuple[list[FloatArray], str]:
+    """Ask, carry out as the guard would, ask again; return speeds and the last note."""
+    senses, before, note = Senses(brain, trial, trial.episode.seed), None, ''
+    speeds: list[FloatArray] = []
+    senses.tick(env.world)
+    while not env.over:
+        asked_s = env.world.time_s
+        chunk = brain.answer(env, trial, senses.observe(env.world))
+        note = chunk.note
+        lasts = max(brain.horizon * chunk.step_s, trial.suite.latency_s)
+        for tick in range(max(1, round(lasts / TICK_S))):
+            if film is not None and len(speeds) % FILM_TICKS == 0:
+                film.append(env.world.render('front'))
+            arrived = tick * TICK_S > trial.suite.latency_s - 1e-9
+            env.drive(action_at(chunk if arrived else before, asked_s + tick * TICK_S))
+            senses.tick(env.world)
+            speeds.append(env.world.joint_velocities_rad_s)
+            if env.over:
+                break
+        before = chunk
+    return speeds, note
+
+
+def action_at(chunk: ActionChunk | None, time_s: float) -> FloatArray:
+    """Return the action (8,) of a chunk for an instant; rest before the first and after the last.
+
+    Row k holds from the chunk's stamp + k · step on, as the guard takes it.
+    """
+    if chunk is None:
+        return REST
+    row = math.floor((time_s - chunk.stamp_ns / 1e9) / chunk.step_s + 1e-6)
+    if not 0 <= row < len(chunk.velocities_rad_s):
+        return REST
+    openings = chunk.gripper_openings_m
+    return np.append(chunk.velocities_rad_s[row], np.nan if openings is None else openings[row])
+
+
+def _perturb(world: World, suite: Suite, seed: int) -> None:
+    rng = np.random.default_rng([seed, 13])
+    if suite.distractors:
+        add_distractors(world, suite.distractors, rng)
+    if suite.camera_m or suite.camera_rad:
+        move_cameras(world, suite.camera_m, suite.camera_rad, rng)
+    if suite.light:
+        change_light(world, suite.light, rng)
+
+
+def run_trials(
+    trials: Sequence[Trial],
+    policy: str,
+    *,
+    arm: str = 'sim',
+    device: str = 'auto',
+    workers: int = 2,
+    backend: str = 'loky',
+) -> Iterator[TrialResult]:
+    """Run trials in parallel and yield how they ended, as they come.
+
+    Args:
+        trials: what to run.
+        policy: as `load_policy` takes it, or 'expert'.
+        arm: name or YAML file.
+        device: of the policy.
+        workers: processes.
+        backend: of joblib: 'loky' here, 'ray' or 'dask' on a cluster that is connected.
+    """
+    if policy != EXPERT:
+        load_policy(policy, load_arm(arm), device)  # what is wrong is said here, not in a worker
+    if backend == 'ray':
+        from ray.util.joblib import register_ray  # type: ignore[import-not-found]
+
+        register_ray()
+    size = max(1, min(5, len(trials) // workers))
+    parts = [trials[i : i + size] for i in range(0, len(trials), size)]
+    with joblib.parallel_config(backend=backend):
+        parallel = joblib.Parallel(n_jobs=workers, return_as='generator_unordered')
+        jobs = (joblib.delayed(_run_part)(part, policy, arm, device) for part in parts)
+        for results in cast('Iterable[list[TrialResult]]', parallel(jobs)):
+            yield from results
+
+
+def film_trial(
+    trial: Trial, policy: str, *, arm: str = 'sim', device: str = 'auto'
+) -> list[ImageArray]:
+    """Run a trial again, which ends as before, and return what the camera `front` saw."""
+    film: list[ImageArray] = []
+    _run_one(trial, policy, arm, device, film)
+    return film
+
+
+_rigs: dict[tuple[str, str, str], tuple[World, PolicyBrain | ExpertBrain]] = {}
+
+
+def _run_part(part: Sequence[Trial], policy: str, arm: str, device: str) -> list[TrialResult]:
+    return [_run_one(trial, policy, arm, device, None) for trial in part]
+
+
+def _run_one(
+    trial: Trial, policy: str, arm: str, device: str, film: list[ImageArray] | None
+) -> TrialResult:
+    key = policy, arm, device
+    if key not in _rigs:  # one a process: an OpenGL context and weights are dear
+        torch.set_num_threads(1)
+        world = World(load_arm(arm))
+        brain = ExpertBrain(world) if policy == EXPERT else PolicyBrain(policy, world, device)
+        _rigs[key] = world, brain
+    world, brain = _rigs[key]
+    env = TaskEnv(world, trial.episode.goal.task, step_s=TICK_S)
+    return run_trial(env, brain, trial, film)
