@@ -20,7 +20,13 @@ SIM = [
     'pillow>=10',
     'pyarrow>=15,<30',
 ]
-TRAIN = [*SIM, 'transformers>=4.50,<6']
+TRAIN = [
+    *SIM,
+    'accelerate>=1.2,<2',
+    'peft>=0.13,<1',
+    'tensorboard>=2.16,<3',
+    'transformers>=4.50,<6',
+]
 DEV = [
     'build>=1.2,<2',
     'hypothesis>=6.100,<7',

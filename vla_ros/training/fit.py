@@ -81,6 +81,8 @@ class Fit:
             keep = get_ema_multi_avg_fn(config.average)
             self._averaged = AveragedModel(model, multi_avg_fn=keep, use_buffers=True)
             self._averaged.to(accelerator.device)
+        if accelerator.num_processes > 1 and accelerator.device.type == 'cuda':
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # there is none for CPUs
         self._module, self._optimiser = accelerator.prepare(Objective(learner, model), optimiser)
         self._objective: Objective = accelerator.unwrap_model(self._module)
         if config.compile:

@@ -31,3 +31,26 @@ class Log:
             if not file.tell():
                 writer.writeheader()
             writer.writerow(row)
+
+
+def draw_log(path: Path, picture: Path) -> None:
+    """Draw a log's losses and errors over the steps."""
+    from matplotlib.figure import Figure
+
+    with path.open(newline='', encoding='utf-8') as file:
+        rows = list(csv.DictReader(file))
+    names = [n for n in rows[0] if n not in ('step', 'steps_per_s', 'loader_share')]
+    steps = [int(row['step']) for row in rows]
+    figure = Figure(figsize=(10, 4), layout='constrained')
+    for axes, group, title in zip(
+        figure.subplots(1, 2),
+        ([n for n in names if not n.startswith('val_')], [n for n in names if n[:4] == 'val_']),
+        ('loss', 'error on frames held back'),
+        strict=True,
+    ):
+        for name in group:
+            axes.plot(steps, [float(row[name]) for row in rows], label=name.removeprefix('val_'))
+        axes.set(title=title, xlabel='step', yscale='log')
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.savefig(picture, dpi=110)
