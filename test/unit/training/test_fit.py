@@ -1,0 +1,214 @@
+"""Training of any learner: batches, resumed steps, many processes, and the gate at the end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import gradients, make_fit
+
+from vla_ros.cli import main
+from vla_ros.core.embodiment import load_arm
+from vla_ros.data.features import Feature, Spec
+from vla_ros.data.reader import open_dataset
+from vla_ros.data.writer import DatasetWriter
+from vla_ros.errors import ConfigError
+from vla_ros.policies.registry import load_policy
+from vla_ros.policies.rt1.policy import Rt1Policy
+from vla_ros.sim.tasks.language import sentence
+from vla_ros.training.fit_config import FitConfig
+from vla_ros.training.record import RecordConfig, record
+from vla_ros.training.speech import Speech, every_goal
+from vla_ros.training.table import load_table
+from vla_ros.training.table_batches import TableBatches
+
+ARM = load_arm('sim')
+SMALL = RecordConfig(
+    episodes=4, episode_steps=6, labels=2, chunk_steps=2, image_width=64, image_height=48,
+    cameras=('front',), workers=1,
+)  # fmt: skip
+PLAIN = FitConfig(steps=6, images=2, device='cpu', average=0.5)
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp('data') / 'table'
+    record(SMALL, folder)
+    return folder
+
+
+def batches(data: Path, **changes: object) -> TableBatches:
+    table, dataset = load_table(data, ARM, 2)
+    settings = {'images': 5, 'sentences': 3, 'refusals': 1, 'frames': 3, 'seed': 0} | changes
+    return TableBatches(table, Speech(dataset.tasks, 0), **settings)
+
+
+def test_a_batch_holds_what_was_recorded(data: Path) -> None:
+    table, _ = load_table(data, ARM, 2)
+    made = batches(data)
+    rows, asked = np.array([0, 8, 23]), np.array([[1, 0], [0, 1], [1, 0]])
+    batch = made.take(rows, asked, [['a', 'b', 'c']] * 3)
+    assert batch.images_BTVHWC.shape == (9, 3, 1, 48, 64, 3)
+    assert batch.sentences_per_image == 3
+    assert batch.instructions == ('a', 'b', 'c') * 3
+    assert batch.grounded_B.tolist() == [True, True, False] * 3
+    # history goes back to the beginning of the episode, no further
+    assert torch.equal(batch.state_BTP[0], torch.from_numpy(table.states_NP[[0, 0, 0]]))
+    assert torch.equal(batch.state_BTP[3], torch.from_numpy(table.states_NP[[6, 7, 8]]))
+    assert np.array_equal(batch.actions_BKA[0], table.actions_NMKA[0, 1])
+    assert np.array_equal(batch.points_B23[4], table.points_NM23[8, 1])
+    refused = ~batch.grounded_B
+    assert not batch.actions_BKA[refused].any()
+    assert batch.points_B23[refused].isnan().all() and batch.pixels_B22[refused].isnan().all()
+
+
+def test_shares_of_a_batch_make_the_whole(data: Path) -> None:
+    whole = batches(data, images=4).draw()
+    parts = [batches(data, images=2, share=(rank, 2)).draw() for rank in (0, 1)]
+    mixed = [parts[i % 2].instructions[3 * (i // 2) : 3 * (i // 2) + 3] for i in range(4)]
+    assert tuple(text for texts in mixed for text in texts) == whole.instructions
+
+
+def test_every_goal_is_said_in_many_ways_that_name_it(data: Path) -> None:
+    goals = every_goal()
+    assert len(goals) == 12 + 12 + 48 + 48 + 132
+    speech = Speech([sentence(goal) for goal in goals], seed=1)
+    for index in (0, 20, 60, 100, 200):
+        said = {speech.say(index) for _ in range(30)}
+        assert len(said) > 15
+        assert all(goals[index].object.split()[0] in text for text in said)
+    assert Speech(['my own words'], 0).say(0) == 'my own words'
+
+
+def test_a_recording_of_ones_own_is_labelled_with_what_follows(tmp_path: Path) -> None:
+    joints = (*ARM.joints, 'gripper')
+    features = {
+        'observation.images.front': Feature('image', (48, 64, 3)),
+        'observation.state': Feature('float32', (8,), joints),
+        'action': Feature('float32', (8,), joints),
+    }
+    writer = DatasetWriter(tmp_path / 'own', Spec(10, features))
+    for length in (3, 4):
+        columns = {
+            'observation.images.front': np.zeros((length, 48, 64, 3), np.uint8),
+            'observation.state': np.zeros((length, 8), np.float32),
+            'action': np.arange(8 * length, dtype=np.float32).reshape(length, 8),
+        }
+        writer.save_episode(columns, 'put the lid on')
+    writer.finalize()
+    table, _ = load_table(tmp_path / 'own', ARM, 2)
+    assert table.valid_NMK[:, 0].tolist() == [[True, True]] * 2 + [[True, False]] + [
+        [True, True]
+    ] * 3 + [[True, False]]
+    assert table.actions_NMKA[1, 0, :, 0].tolist() == [8.0, 16.0]
+    assert table.actions_NMKA[2, 0, :, 0].tolist() == [16.0, 16.0]
+    batch = batches(tmp_path / 'own').draw()  # nobody knows what is there: no refusals
+    assert set(batch.instructions) == {'put the lid on'} and batch.grounded_B.all()
+
+
+def test_data_of_other_joints_are_refused(data: Path) -> None:
+    with pytest.raises(ConfigError, match=r"arm 'fr3' has fr3_joint1"):
+        load_table(data, load_arm('fr3'), 2)
+    with pytest.raises(ConfigError, match='labelled for 2 steps, chunk_steps is 9'):
+        load_table(data, ARM, 9)
+
+
+def test_a_resumed_training_ends_with_the_same_weights(data: Path, tmp_path: Path) -> None:
+    whole, broken, resumed = (make_fit(data, PLAIN) for _ in range(3))
+    for _ in range(6):
+        whole.step()
+    for _ in range(3):
+        broken.step()
+    whole.validate()
+    broken.save(tmp_path / 'state.pt')
+    resumed.load(tmp_path / 'state.pt')
+    for _ in range(3):
+        resumed.step()
+    assert resumed.steps_done == 6
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
+
+
+def test_a_state_of_another_training_or_a_damaged_one_is_refused(
+    data: Path, tmp_path: Path
+) -> None:
+    fit = make_fit(data, PLAIN)
+    fit.save(tmp_path / 'state.pt')
+    fit._settings = {'steps': 5}
+    with pytest.raises(ConfigError, match='steps 9 there, 5 here'):
+        fit.load(tmp_path / 'state.pt')
+    (tmp_path / 'state.pt').write_bytes(b'nonsense')
+    with pytest.raises(ConfigError, match='delete it'):
+        fit.load(tmp_path / 'state.pt')
+
+
+def test_accumulated_batches_make_the_gradients_of_one(data: Path) -> None:
+    plain = {'brightness': 0.0, 'noise': 0.0, 'clip_norm': 1e9, 'device': 'cpu'}
+    # two batches of two are other frames than one of four; so: the mean of their gradients
+    accumulated = gradients(make_fit(data, FitConfig(images=2, accumulate=2, **plain)))
+    fit = make_fit(data, FitConfig(images=2, learning_rate=1e-30, **plain))
+    first, second = gradients(fit), gradients(fit)
+    for name, value in accumulated.items():
+        torch.testing.assert_close(value, (first[name] + second[name]) / 2)
+
+
+def test_two_processes_make_the_gradients_of_one(data: Path, tmp_path: Path) -> None:
+    script = Path(__file__).with_name('tiny.py')
+    one, two = tmp_path / 'one.pt', tmp_path / 'two.pt'
+    launcher = ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2']
+    for words in ([script, data, one, 4], [*launcher, script, data, two, 2]):
+        subprocess.run([sys.executable, *map(str, words)], check=True, timeout=120)
+    alone, together = torch.load(one), torch.load(two)
+    for name, value in alone.items():
+        torch.testing.assert_close(together[name], value)
+
+
+def test_the_command_trains_and_the_gate_keeps_back_what_is_no_good(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / 'tiny.yaml'
+    config.write_text(
+        'images: 2\nsteps: 2\ndevice: cpu\nmodel: {width: 16, heads: 2, head_width: 8, layers: 1, '
+        'frames: 2, image_width_factor: 0.25, image_depth_factor: 0.25, sentence_width: 16}\n'
+    )
+    output = tmp_path / 'rt1'
+    words = ['--policy', 'rt1', '--data', str(data), '--output', str(output)]
+    assert main(['train', '--config', str(config), *words]) == 2
+    assert 'no checkpoint was written' in capsys.readouterr().err
+    assert not (output / 'manifest.json').exists()
+    assert main(['train', '--config', str(config), *words, '--force']) == 0
+    training = json.loads((output / 'manifest.json').read_text())['training']
+    assert training['forced'] == 'no better than holding still'
+    assert training['held_out']['hold_still_rad_s'] < training['held_out']['action_rad_s']
+    assert (output / 'log.png').stat().st_size > 5000
+    assert isinstance(load_policy(str(output), ARM, 'cpu'), Rt1Policy)
+
+
+@pytest.mark.parametrize(
+    ('text', 'says'),
+    [
+        ('stpes: 3', "unknown key 'stpes'"),
+        ('steps: many', 'steps: a whole number'),
+        ('model: {width: 0}', 'width'),
+        ('refusals: 9', 'refusals: 9 is not less than sentences'),
+        ('model: {fork: 1}', "unknown key 'fork'"),
+    ],
+)
+def test_a_wrong_setting_is_named(
+    data: Path, tmp_path: Path, text: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / 'wrong.yaml').write_text(text + '\n')
+    words = ['--config', str(tmp_path / 'wrong.yaml'), '--data', str(data), '--policy', 'rt1']
+    assert main(['train', *words, '--output', str(tmp_path / 'out')]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_tasks_are_read(data: Path) -> None:
+    assert {text.split()[0] for text in open_dataset(data).tasks} <= {
+        'reach', 'push', 'pick', 'put'
+    }  # fmt: skip

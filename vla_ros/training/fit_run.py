@@ -1,0 +1,188 @@
+"""`vla-ros train` on a data set of the LeRobot layout: from a folder to a checkpoint."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch.utils.tensorboard import SummaryWriter
+
+from vla_ros.core.embodiment import load_arm
+from vla_ros.data.reader import Dataset, open_dataset
+from vla_ros.errors import ConfigError
+from vla_ros.training.fit import Fit, make_accelerator
+from vla_ros.training.fit_config import FitConfig
+from vla_ros.training.learners.kinds import make_learner
+from vla_ros.training.learners.learner import Learner, Ranges
+from vla_ros.training.log import Log, draw_log
+from vla_ros.training.speech import Speech
+from vla_ros.training.table import Table, load_table
+from vla_ros.training.table_batches import TableBatches
+from vla_ros.types import ARM_JOINTS
+
+VALIDATION_SHARE = 0.04
+REPORT_STEPS = 50
+JUDGED_BATCHES = 8
+UNFINISHED, LOG, PLOT = 'unfinished.pt', 'log.csv', 'log.png'
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is trained on what.
+
+    Attributes:
+        data: folder of the data set.
+        output: folder of the checkpoint.
+        kind: of the model.
+        model: fields of its configuration that differ from the defaults.
+        arm: name in config/arms, or a YAML file; the data must be of its joints.
+        command: what was typed, for the manifest.
+        force: write the checkpoint although it is no better than holding still, and mark it.
+    """
+
+    data: Path
+    output: Path
+    kind: str = 'vla'
+    model: Mapping[str, Any] = field(default_factory=dict)
+    arm: str = 'sim'
+    command: str = ''
+    force: bool = False
+
+
+def fit_table(run: Run, config: FitConfig, *, restart: bool = False) -> dict[str, Any]:
+    """Train a model and write its checkpoint; return what the manifest says of the training.
+
+    A training that was broken off goes on where its state was saved last, unless `restart`.
+
+    Raises:
+        ConfigError: data of other joints, unknown settings, an unfinished training with other
+            settings, or a model that is no better than holding still.
+        DatasetError: no data set, or a damaged one.
+    """
+    embodiment = load_arm(run.arm)
+    accelerator = make_accelerator(config)
+    learner = make_learner(run.kind, open_dataset(run.data), run.model)
+    table, dataset = load_table(run.data, embodiment, learner.chunk_steps)
+    begin = _validation_begin(dataset)
+    share = accelerator.process_index, accelerator.num_processes
+    drawn = {'images': config.images, 'sentences': config.sentences, 'refusals': config.refusals}
+    batches, validation = (
+        TableBatches(
+            part,
+            Speech(dataset.tasks, seed),
+            **drawn,
+            frames=learner.observation_horizon,
+            seed=seed,
+            share=share,
+        )
+        for part, seed in (
+            (table.rows(0, begin), config.seed),
+            (table.rows(begin, len(table)), config.seed + 1),
+        )
+    )
+    settings = {**asdict(config), 'data': str(run.data), 'kind': run.kind, 'frames': len(table)}
+    model = learner.build(ranges_of(table.rows(0, begin)))
+    fit = Fit(learner, model, batches, validation, config, settings, accelerator)
+    run.output.mkdir(parents=True, exist_ok=True)
+    _steps(fit, config, run.output, restart, show=accelerator.is_main_process)
+    judged = fit.validate(JUDGED_BATCHES)
+    training = {
+        'command': run.command,
+        'data': str(run.data),
+        'frames': len(table),
+        'config': asdict(config),
+        'minutes': round(fit.seconds / 60, 1),
+        'held_out': {name: round(value, 5) for name, value in judged.items()},
+    }
+    if accelerator.is_main_process:
+        _write(run, learner, fit, training, embodiment)
+    return training
+
+
+def ranges_of(table: Table) -> Ranges:
+    """Return the statistics that a model normalises with."""
+    actions = table.actions_NMKA[table.valid_NMK]
+    mean = actions.mean(0, dtype=np.float64)
+    mean[:ARM_JOINTS] = 0.0  # rest is rest
+    spread = np.sqrt(((actions - mean) ** 2).mean(0, dtype=np.float64))
+    states = table.states_NP
+    return Ranges(
+        states.mean(0, dtype=np.float64),
+        states.std(0, dtype=np.float64),
+        actions.min(0).astype(np.float64),
+        actions.max(0).astype(np.float64),
+        mean,
+        spread,
+    )
+
+
+def _validation_begin(dataset: Dataset) -> int:
+    """Return the row from which frames are held back: the last episodes."""
+    count = len(dataset.episodes)
+    if count < 2:
+        raise ConfigError(f"'{dataset.folder}' has {count} episode; at least 2 are needed")
+    held_back = max(1, round(VALIDATION_SHARE * count))
+    return dataset.episodes[count - held_back].first
+
+
+def _write(
+    run: Run,
+    learner: Learner,
+    fit: Fit,
+    training: dict[str, Any],
+    embodiment: Any,  # noqa: ANN401
+) -> None:
+    """Write the checkpoint of a model that is better than nothing."""
+    judged = training['held_out']
+    error, still = judged['action_rad_s'], judged['hold_still_rad_s']
+    better = error < still
+    if not better and not run.force:
+        raise ConfigError(
+            f'on held-back frames the model is off by {error:.3f} rad/s, an arm that holds still '
+            f'by {still:.3f}: no checkpoint was written. Train longer, look at the data with '
+            f'vla-ros data check {run.data}, or write it all the same with --force'
+        )
+    if not better:
+        training['forced'] = 'no better than holding still'
+    learner.save(fit.model, run.output, embodiment, training)
+    draw_log(run.output / LOG, run.output / PLOT)
+    (run.output / UNFINISHED).unlink(missing_ok=True)
+
+
+def _steps(fit: Fit, config: FitConfig, output: Path, restart: bool, *, show: bool) -> None:
+    """Take the steps that are left, with a progress bar, a log and a state to resume from."""
+    unfinished, log = output / UNFINISHED, Log(output / LOG)
+    if unfinished.is_file() and not restart:
+        fit.load(unfinished)
+        print(f'going on after step {fit.steps_done}, where {unfinished} was saved')
+    curves = None
+    if show:
+        log.keep(fit.steps_done)
+        curves = SummaryWriter(str(output), purge_step=fit.steps_done + 1)
+    columns = (TextColumn('train'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    started, begun = time.monotonic(), fit.steps_done
+    seen: list[dict[str, float]] = []
+    with Progress(*columns, TextColumn('{task.fields[text]}'), disable=not show) as progress:
+        bar = progress.add_task('', total=config.steps, completed=fit.steps_done, text='')
+        while fit.steps_done < config.steps:
+            seen.append(fit.step())
+            progress.update(bar, completed=fit.steps_done)
+            if fit.steps_done % REPORT_STEPS and fit.steps_done < config.steps:
+                continue
+            row = {name: float(np.mean([s[name] for s in seen])) for name in seen[0]}
+            row |= {f'val_{name}': value for name, value in fit.validate().items()}
+            row['steps_per_s'] = (fit.steps_done - begun) / (time.monotonic() - started)
+            row['loader_share'] = fit.loading_seconds / max(fit.seconds, 1e-9)
+            seen.clear()
+            fit.save(unfinished)
+            if curves is not None:
+                log.add({'step': fit.steps_done, **row})
+                for name, value in row.items():
+                    curves.add_scalar(name, value, fit.steps_done)
+                curves.flush()
+            progress.update(bar, text=' '.join(f'{k} {v:.3f}' for k, v in row.items()))

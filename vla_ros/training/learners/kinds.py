@@ -1,0 +1,68 @@
+"""Kind of model → its learner, for the cameras, sizes and rate of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from vla_ros.core.strict_yaml import build, typed
+from vla_ros.data.reader import Dataset
+from vla_ros.errors import ConfigError, choose
+from vla_ros.policies.preprocessing import PROPRIOCEPTION_SIZE
+from vla_ros.policies.rt1.config import Rt1Config
+from vla_ros.sim.tasks.language import task_vocabulary
+from vla_ros.training.learners.learner import Learner
+from vla_ros.training.learners.rt1 import Rt1Learner
+from vla_ros.training.table import CAMERA
+from vla_ros.types import ARM_JOINTS
+
+Settings = Mapping[str, Any]
+
+
+def make_learner(kind: str, dataset: Dataset, settings: Settings | None = None) -> Learner:
+    """Return the learner of a new model that fits a data set.
+
+    Args:
+        kind: one of KINDS.
+        dataset: says cameras, sizes, rate, and whether there is a gripper.
+        settings: fields of the model's configuration that are to differ from the defaults.
+
+    Raises:
+        ConfigError: an unknown kind or field, or a value that cannot be.
+    """
+    choose('policy', kind, KINDS)
+    return KINDS[kind](_shared(dataset), dataset, dict(settings or {}))
+
+
+def _shared(dataset: Dataset) -> dict[str, Any]:
+    """Return what the data say about a model of any kind."""
+    features = dataset.spec.features
+    sizes = {features[camera].height_and_width for camera in dataset.spec.cameras}
+    if len(sizes) > 1:
+        raise ConfigError(
+            f"'{dataset.folder}': its cameras have images of {len(sizes)} sizes; a policy wants "
+            'one for all'
+        )
+    height, width = sizes.pop()
+    return {
+        'cameras': tuple(name.removeprefix(CAMERA) for name in dataset.spec.cameras),
+        'image_width': width,
+        'image_height': height,
+        'step_s': 1.0 / dataset.spec.fps,
+        'gripper': features['action'].shape[0] > ARM_JOINTS,
+        'vocabulary': tuple(task_vocabulary()),
+    }
+
+
+def _rt1(shared: Settings, dataset: Dataset, settings: Settings) -> Learner:
+    state = dataset.spec.features['observation.state'].shape[0]
+    size = {'state_size': PROPRIOCEPTION_SIZE + (state > ARM_JOINTS)}
+    return Rt1Learner(_config(Rt1Config, {**shared, **size}, settings))
+
+
+def _config(kind: type[Any], shared: Settings, settings: Settings) -> Any:  # noqa: ANN401
+    where = f'model of kind {kind.__name__}'
+    return build(kind, {**shared, **typed(kind, settings, where)}, where)
+
+
+KINDS: dict[str, Callable[[Settings, Dataset, Settings], Learner]] = {'rt1': _rt1}
