@@ -25,6 +25,7 @@ COMMANDS = {
     'data import': 'import episodes that a JSON file describes',
     'data finalize': 'make a data set of what a killed recording has left',
     'train': 'train the policy on recorded episodes',
+    'adapt': 'let a trained policy learn from a few episodes',
     'eval': 'measure how often a policy reaches what a sentence names',
     'bench latency': 'measure from camera to command, through real DDS',
     'bench guard': "measure the guard's tick",
@@ -38,8 +39,10 @@ EXAMPLES = (
 USAGE_ERROR, INTERRUPTED = 2, 130
 EXTRAS = {
     **dict.fromkeys(('rclpy', 'rcl_interfaces'), 'ros'),
-    **dict.fromkeys(('mujoco', 'gymnasium', 'joblib', 'matplotlib', 'av', 'PIL', 'pyarrow'), 'sim'),
-    'transformers': 'train',
+    **dict.fromkeys(
+        ('mujoco', 'gymnasium', 'joblib', 'matplotlib', 'av', 'PIL', 'pyarrow'), 'sim'
+    ),
+    **dict.fromkeys(('transformers', 'accelerate', 'tensorboard', 'peft'), 'train'),
 }
 
 

@@ -108,14 +108,14 @@ def _tasks(
 def _show_tasks(found: Evaluation, comparisons: Sequence[Comparison]) -> None:
     console = Console()
     table = Table(title=f'policy {found.policy}')
-    for heading in ('task', 'suite', 'met', '95 % interval', 'wrong', 'as said', 'time'):
+    for heading in ('task', 'suite', 'met', '95 %', 'wrong', 'as said', 'time'):
         words = heading in ('task', 'suite')
         table.add_column(heading, justify='left' if words else 'right', no_wrap=True)
     for row in found.reports:
         low, high = row.wilson_95
         table.add_row(
-            row.task, row.suite, f'{row.successes} of {row.episodes}',
-            f'{low:.0%} to {high:.0%}', f'{row.wrong_object_rate:.0%}',
+            row.task, row.suite, f'{row.successes}/{row.episodes}',
+            f'{100 * low:.0f}-{100 * high:.0f}', f'{row.wrong_object_rate:.0%}',
             f'{row.followed_rate:.0%}',
             '' if row.median_time_s is None else f'{row.median_time_s:.1f} s',
         )  # fmt: skip

@@ -1,0 +1,63 @@
+"""vla-ros adapt."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from vla_ros.training.adapt import FEW, Adaptation, adapt
+
+
+def main(
+    base: str,
+    data: Path,
+    output: Path,
+    method: Literal['full', 'head', 'lora'] = 'lora',
+    episodes: int = 0,
+    steps: int = FEW.steps,
+    learning_rate: float = FEW.learning_rate,
+    batch_images: int = FEW.images,
+    rank: int = 8,
+    seed: int = FEW.seed,
+    device: str = FEW.device,
+    threads: int = FEW.threads,
+    arm: str = 'sim',
+    force: bool = False,
+) -> int:
+    """Let a trained policy learn from a few episodes, and write the result as a checkpoint.
+
+    The last fifth of the episodes is held out. If the result is no better there than the base, or
+    than an arm that holds still, nothing is written.
+
+    Args:
+        base: folder of a checkpoint, or the name of a shipped policy.
+        data: folder of a data set of the LeRobot layout, with the base's cameras and rate.
+        output: folder of the new checkpoint.
+        method: lora trains low-rank matrices beside the dense layers, head the last layers, full
+            everything.
+        episodes: how many to learn from; 0 means all that are not held out.
+        steps: optimiser steps.
+        learning_rate: peak of the cosine schedule.
+        batch_images: images a step; each is trained with several sentences.
+        rank: of the matrices of lora.
+        seed: of batches, sentences and new matrices.
+        device: auto, cpu or cuda.
+        threads: torch threads on the CPU; 0 leaves it to torch.
+        arm: name in config/arms, or a YAML file; the data must be of its joints.
+        force: write the result although it is no better, and mark it.
+    """
+    config = replace(
+        FEW, steps=steps, learning_rate=learning_rate, images=batch_images, seed=seed,
+        device=device, threads=threads,
+    )  # fmt: skip
+    command = ' '.join(['vla-ros', *sys.argv[1:]])
+    task = Adaptation(base, data, output, method, episodes, rank, arm, command, force)
+    judged = adapt(task, config)['held_out']
+    print(
+        f'on held-out episodes off by {judged["action_rad_s"]:.3f} rad/s; the base by '
+        f'{judged["base_action_rad_s"]:.3f}, holding still by {judged["hold_still_rad_s"]:.3f}'
+    )
+    print(f'next: vla-ros eval --task all --policy {output}')
+    return 0

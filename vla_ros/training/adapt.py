@@ -1,0 +1,207 @@
+"""`vla-ros adapt`: a trained policy learns from a few episodes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from vla_ros.core.embodiment import Embodiment, load_arm
+from vla_ros.data.reader import Dataset, open_dataset
+from vla_ros.errors import ConfigError, check_at_least, choose
+from vla_ros.policies.checkpoint import Manifest
+from vla_ros.training.adapters import METHODS, Adapted
+from vla_ros.training.fit import Fit, make_accelerator
+from vla_ros.training.fit_config import FitConfig
+from vla_ros.training.learners.learner import Learner
+from vla_ros.training.log import Log, draw_log
+from vla_ros.training.restored import restore
+from vla_ros.training.speech import Speech
+from vla_ros.training.table import CAMERA, Table, load_table
+from vla_ros.training.table_batches import TableBatches
+
+REPORT_STEPS = 20
+JUDGED_BATCHES = 8
+HELD_OUT_SHARE = 0.2
+FEW = FitConfig(steps=300, images=16, refusals=1, learning_rate=3e-4, warm_up_steps=20)
+"""How it is trained unless something else is said."""
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """What learns from what.
+
+    Attributes:
+        base: folder of a checkpoint, or the name of a shipped one.
+        data: folder of a data set of the LeRobot layout, of the base's arm, cameras and rate.
+        output: folder of the new checkpoint.
+        method: full, head or lora; see `Adapted`.
+        episodes: how many of the first ones to learn from; 0 means all that are not held out.
+        rank: of the matrices of lora.
+        arm: name in config/arms, or a YAML file.
+        command: what was typed, for the manifest.
+        force: write the checkpoint although it is no better, and mark it.
+    """
+
+    base: str
+    data: Path
+    output: Path
+    method: str = 'lora'
+    episodes: int = 0
+    rank: int = 8
+    arm: str = 'sim'
+    command: str = ''
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be done."""
+        choose('method', self.method, METHODS)
+        check_at_least('episodes', self.episodes, 0)
+        check_at_least('rank', self.rank, 1)
+
+
+def adapt(task: Adaptation, config: FitConfig = FEW) -> dict[str, Any]:
+    """Adapt a policy and write a checkpoint; return what its manifest says of the training.
+
+    The last fifth of the episodes, at least one, is held out: on those the new policy must be
+    better than the base, and than holding still, or it is not written.
+
+    Raises:
+        CheckpointError: a base that cannot be trained further.
+        ConfigError: data that do not fit the base, or a result that is no better.
+        DatasetError: no data set, or a damaged one.
+    """
+    embodiment = load_arm(task.arm)
+    learner, model, manifest = restore(task.base, embodiment)
+    check_fits(open_dataset(task.data), manifest)
+    table, dataset = load_table(task.data, embodiment, learner.chunk_steps)
+    shown, held_out = split(table, dataset, task.episodes)
+    batches, validation = (
+        TableBatches(
+            part, Speech(dataset.tasks, config.seed + k), images=config.images,
+            sentences=config.sentences, refusals=config.refusals,
+            frames=learner.observation_horizon, seed=config.seed + k,
+        )
+        for k, part in enumerate((shown, held_out))
+    )  # fmt: skip
+    torch.backends.mha.set_fastpath_enabled(False)  # it reads weights past their adapters
+    judged_at = [g.bit_generator.state for g in validation.generators]
+    torch.manual_seed(config.seed)
+    adapted = Adapted(model, manifest.kind, task.method, task.rank)
+    fit = Fit(learner, model, batches, validation, config, {}, make_accelerator(config))
+    base = fit.validate(JUDGED_BATCHES)
+    task.output.mkdir(parents=True, exist_ok=True)
+    _steps(fit, config, task.output)
+    for generator, state in zip(validation.generators, judged_at, strict=True):
+        generator.bit_generator.state = state  # the same frames and sentences again
+    judged = fit.validate(JUDGED_BATCHES)
+    training = {
+        'command': task.command,
+        'base': {'name': task.base, 'weights_sha256': manifest.weights_sha256},
+        'data': str(task.data),
+        'frames': len(shown),
+        'method': task.method,
+        'trained_numbers': adapted.trained,
+        'config': asdict(config),
+        'minutes': round(fit.seconds / 60, 1),
+        'held_out': {**judged, 'base_action_rad_s': base['action_rad_s']},
+    }
+    passed(training, force=task.force)
+    _write(learner, adapted, fit, task.output, embodiment, training)
+    return training
+
+
+def check_fits(dataset: Dataset, manifest: Manifest) -> None:
+    """Refuse data that the base could not have been trained on.
+
+    Raises:
+        ConfigError: other cameras, another size of images, or another rate; says which.
+    """
+    features, where = dataset.spec.features, f"'{dataset.folder}'"
+    have = {
+        name.removeprefix(CAMERA): features[name].height_and_width[::-1]
+        for name in dataset.spec.cameras
+    }
+    wanted = {name: tuple(size) for name, size in manifest.cameras.items()}
+    if have != wanted:
+        raise ConfigError(f'{where} has cameras {have}; the base was trained with {wanted}')
+    if abs(dataset.spec.fps - manifest.rate_hz) > 1e-3:
+        raise ConfigError(
+            f'{where} has {dataset.spec.fps} frames a second, the base takes '
+            f'{manifest.rate_hz:g} steps a second; record at the rate of the base'
+        )
+
+
+def split(table: Table, dataset: Dataset, episodes: int) -> tuple[Table, Table]:
+    """Return the frames to learn from and those that are held out: the last episodes.
+
+    Raises:
+        ConfigError: fewer episodes than asked for and one to hold out.
+    """
+    count = len(dataset.episodes)
+    kept_back = max(1, round(HELD_OUT_SHARE * count))
+    shown = episodes or count - kept_back
+    if shown < 1 or shown >= count:
+        raise ConfigError(
+            f"'{dataset.folder}' has {count} episodes; {max(1, shown)} to learn from and at least "
+            'one to hold out are needed'
+        )
+    begin = dataset.episodes[max(shown, count - kept_back)].first
+    return table.rows(0, dataset.episodes[shown - 1].end), table.rows(begin, len(table))
+
+
+def passed(training: dict[str, Any], *, force: bool) -> None:
+    """Mark a result that is no better than the base or than holding still, if it is forced.
+
+    Raises:
+        ConfigError: it is not forced.
+    """
+    judged = training['held_out']
+    error = judged['action_rad_s']
+    rivals = {
+        'the base': judged['base_action_rad_s'],
+        'an arm that holds still': judged['hold_still_rad_s'],
+    }
+    lost = [f'{name} is off by {rival:.3f}' for name, rival in rivals.items() if not error < rival]
+    if lost and not force:
+        raise ConfigError(
+            f'on held-out episodes the adapted policy is off by {error:.3f} rad/s, '
+            f'{" and ".join(lost)}: no checkpoint was written. Take more episodes or steps, '
+            'another --method, or write it all the same with --force'
+        )
+    if lost:
+        training['forced'] = f'no better: {" and ".join(lost)}'
+
+
+def _write(
+    learner: Learner,
+    adapted: Adapted,
+    fit: Fit,
+    output: Path,
+    embodiment: Embodiment,
+    training: dict[str, Any],
+) -> None:
+    if fit.model is not adapted.model:
+        adapted.model.load_state_dict(fit.model.state_dict())  # the averaged weights
+    model = adapted.merged().requires_grad_(True)
+    learner.save(model, output, embodiment, training)
+    draw_log(output / 'log.csv', output / 'log.png')
+
+
+def _steps(fit: Fit, config: FitConfig, output: Path) -> None:
+    log = Log(output / 'log.csv')
+    log.keep(0)
+    columns = (TextColumn('adapt'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn('{task.fields[text]}')) as progress:
+        bar = progress.add_task('', total=config.steps, text='')
+        while fit.steps_done < config.steps:
+            row = fit.step()
+            progress.update(bar, completed=fit.steps_done)
+            if fit.steps_done % REPORT_STEPS and fit.steps_done < config.steps:
+                continue
+            row |= {f'val_{name}': value for name, value in fit.validate().items()}
+            log.add({'step': fit.steps_done, **row})
+            progress.update(bar, text=' '.join(f'{k} {v:.3f}' for k, v in row.items()))

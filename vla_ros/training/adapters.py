@@ -1,0 +1,87 @@
+"""Which weights a few episodes may change: the head's, low-rank ones beside them, or all."""
+
+from __future__ import annotations
+
+from peft import LoraConfig
+from peft.tuners.lora import LoraModel
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from vla_ros.errors import ConfigError, choose
+
+METHODS = ('full', 'head', 'lora')
+HEADS = {
+    'rt1': ('transformer.output', 'transformer.layers'),
+    'vla': ('head', 'pointer', 'grounded'),
+}
+"""Kind of model → modules that turn what was seen and said into actions."""
+_ADAPTER = 'default'
+
+
+class Adapted:
+    """A model of which only a part learns; `merged` gives it back in its plain form.
+
+    Batch norms keep the statistics of the base: those of a few episodes say little.
+
+    Args:
+        model: changed in place.
+        kind: as its manifest names it.
+        method: one of `METHODS`. `lora` trains low-rank matrices beside each dense layer (Hu et
+            al., LoRA: Low-Rank Adaptation of Large Language Models, 2021) and the head's last
+            layer not at all; `head` trains the modules of `HEADS`.
+        rank: of the matrices.
+    """
+
+    def __init__(self, model: nn.Module, kind: str, method: str, rank: int = 8) -> None:
+        choose('method', method, METHODS)
+        self.model = model
+        self._lora: LoraModel | None = None
+        _keep_batch_norms(model)
+        if method == 'head':
+            _train_only(model, kind)
+        elif method == 'lora':
+            names = dense_layers(model)
+            config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names)
+            self._lora = LoraModel(model, config, _ADAPTER)
+
+    @property
+    def trained(self) -> int:
+        """How many numbers are trained."""
+        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+
+    def merged(self) -> nn.Module:
+        """Return the model without adapters, their product added to the weights beside them."""
+        if self._lora is not None:
+            self.model = self._lora.merge_and_unload()
+            self._lora = None
+        return self.model
+
+
+def dense_layers(model: nn.Module) -> list[str]:
+    """Return the names of the dense layers that can be adapted.
+
+    The output layer of PyTorch's own attention is left out: it is never called, only its weight is
+    read.
+    """
+    inside = tuple(
+        f'{name}.' for name, m in model.named_modules() if isinstance(m, nn.MultiheadAttention)
+    )
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and not name.startswith(inside)
+    ]
+
+
+def _train_only(model: nn.Module, kind: str) -> None:
+    if kind not in HEADS:
+        raise ConfigError(f"method 'head' knows no head of kind '{kind}'; use lora or full")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith(tuple(f'{head}.' for head in HEADS[kind])))
+
+
+def _keep_batch_norms(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
+            module.train = lambda mode=True, norm=module: norm  # type: ignore[method-assign]
