@@ -21,7 +21,8 @@ ENCLAVES = '/vla_ros'
 OPERATOR = 'operator'
 """Name of the enclave that the commands of the operator share."""
 PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
-"""Where Fast DDS 3, and before it Fast DDS 2, look for a profile."""
+"""Where Fast DDS 3, and before it Fast DDS 2, look for a profile; 3 warns of the older name."""
+FAST_DDS_2 = ('humble', 'iron', 'jazzy')
 EXPORT_PROFILE = (
     f'export {PROFILE_VARIABLES[0]}=<share of vla_ros>/config/fastdds.xml (with ROS 2 Jazzy '
     f'{PROFILE_VARIABLES[1]})'
@@ -135,10 +136,14 @@ def environment(user: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return what a bringup adds to the user's environment; what the user has set stays.
 
     The Fast DDS profile makes room for whole camera frames in shared memory, without which most
-    of them are lost under load; Fast DDS 2 (Jazzy) and 3 read it from variables of different
-    names. Discovery stays on this machine unless the user asks for more.
+    of them are lost under load. Discovery stays on this machine unless the user asks for more.
     """
     ours = {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
     if not set(PROFILE_VARIABLES) & set(user):
-        ours |= dict.fromkeys(PROFILE_VARIABLES, str(config_dir() / 'fastdds.xml'))
+        ours[profile_variable(user)] = str(config_dir() / 'fastdds.xml')
     return {name: value for name, value in ours.items() if name not in user}
+
+
+def profile_variable(user: Mapping[str, str] = os.environ) -> str:
+    """Return where the Fast DDS of the sourced ROS 2, or else of PyPI's, looks for a profile."""
+    return PROFILE_VARIABLES[user.get('ROS_DISTRO', '') in FAST_DDS_2]

@@ -65,12 +65,17 @@ def test_bad_arguments_name_the_good_ones(arguments, message):
 
 
 def test_what_the_user_has_set_stays():
-    # Fast DDS 3 and 2 read the profile from variables of different names
-    profiles = {'FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'}
-    assert set(environment({})) == {*profiles, 'ROS_AUTOMATIC_DISCOVERY_RANGE'}
-    assert environment({'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SUBNET'}).keys() == profiles
-    for variable in profiles:
+    profile, older = 'FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'
+    assert set(environment({})) == {profile, 'ROS_AUTOMATIC_DISCOVERY_RANGE'}
+    assert environment({'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SUBNET'}).keys() == {profile}
+    for variable in (profile, older):
         assert set(environment({variable: 'mine.xml'})) == {'ROS_AUTOMATIC_DISCOVERY_RANGE'}
+
+
+def test_fast_dds_2_and_3_read_the_profile_from_variables_of_different_names():
+    assert 'FASTRTPS_DEFAULT_PROFILES_FILE' in environment({'ROS_DISTRO': 'jazzy'})
+    assert 'FASTDDS_DEFAULT_PROFILES_FILE' not in environment({'ROS_DISTRO': 'jazzy'})
+    assert 'FASTDDS_DEFAULT_PROFILES_FILE' in environment({'ROS_DISTRO': 'kilted'})
 
 
 def test_the_fast_dds_profile_has_room_for_camera_frames():

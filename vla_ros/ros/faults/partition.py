@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 
 from vla_ros.errors import VlaRosError
 from vla_ros.paths import config_dir
+from vla_ros.ros.bringup import profile_variable
 
 NAMESPACE = f'vla_ros_{os.getpid()}'
 _ENTER = 'VLA_ROS_FAULTS_NETNS'
@@ -41,11 +42,12 @@ def namespace() -> Iterator[None]:
         'ROS_STATIC_PEERS': f'{_OUTSIDE};{_INSIDE}',
         _ENTER: NAMESPACE,
     }
-    before = {name: os.environ.get(name) for name in (*settings, 'FASTDDS_DEFAULT_PROFILES_FILE')}
+    variable = profile_variable()
+    before = {name: os.environ.get(name) for name in (*settings, variable)}
     with tempfile.TemporaryDirectory(prefix='vla_ros_') as folder:
         try:
             _make_cable()
-            settings['FASTDDS_DEFAULT_PROFILES_FILE'] = str(_write_profile(Path(folder)))
+            settings[variable] = str(_write_profile(Path(folder)))
             os.environ.update(settings)
             yield
         finally:
