@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vla_ros.sim.tasks.goal import TASKS
+from vla_ros.sim.tasks.language import held_out_pairs
 from vla_ros.training.collect import CollectConfig, collect
 from vla_ros.training.record import RecordConfig, record
 
@@ -18,6 +19,7 @@ def main(
     seed: int = CollectConfig.first_seed,
     arm: str = CollectConfig.arm,
     workers: int = CollectConfig.workers,
+    hold_out_pairs: bool = False,
 ) -> int:
     """Record episodes of the scripted expert in the simulator.
 
@@ -33,9 +35,11 @@ def main(
         seed: seed of the first episode; the others follow. Held-out seeds are refused.
         arm: name in config/arms, or a YAML file.
         workers: parallel processes.
+        hold_out_pairs: never ask for the colours and shapes that `vla-ros eval --suite
+            held_out_pairs` asks for, to measure how a policy takes new combinations.
     """
     names = TASKS if tasks == 'all' else tuple(name.strip() for name in tasks.split(','))
-    if names == REACH:
+    if names == REACH and not hold_out_pairs:
         config = CollectConfig(
             episodes=CollectConfig.episodes if episodes is None else episodes,
             first_seed=seed,
@@ -53,6 +57,7 @@ def main(
         first_seed=seed,
         arm=arm,
         workers=workers,
+        leave_out=held_out_pairs() if hold_out_pairs else (),
     )
     folder = output or Path('datasets/table')
     recorded = record(table, folder)

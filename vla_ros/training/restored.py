@@ -41,7 +41,7 @@ def restore(base: str, embodiment: Embodiment) -> tuple[Learner, nn.Module, Mani
     return learner, model, manifest
 
 
-def _rt1(folder: Path, manifest: Manifest) -> tuple[Learner, nn.Module]:
+def _rt1(folder: Path, manifest: Manifest) -> tuple[Any, nn.Module]:
     config = read_config(Rt1Config, folder, manifest)
     if config.language_config is not None:
         config = replace(config, language=kept_tokenizer(folder, config.language))

@@ -11,6 +11,7 @@ import pytest
 
 from vla_ros.cli import main
 from vla_ros.core.embodiment import load_arm
+from vla_ros.data.reader import open_dataset
 from vla_ros.errors import ConfigError
 from vla_ros.sim.grammar import shipped_phrasings
 from vla_ros.sim.tasks.episodes import TaskEpisode
@@ -168,3 +169,13 @@ def test_mistakes_end_in_one_line(line, words, capsys):
 def test_all_suites_can_be_chosen():
     assert len(chosen_suites(('all',))) == len(SUITES) == 15
     assert chosen_suites(()) == (PLAIN,)
+
+
+def test_pairs_that_are_held_out_can_be_left_out_of_a_recording(tmp_path):
+    folder = tmp_path / 'rest'
+    line = (
+        f'collect --tasks reach,pick --episodes 2 --workers 1 --hold-out-pairs --output {folder}'
+    )
+    assert main(line.split()) == 0
+    asked = open_dataset(folder).tasks
+    assert asked and not [text for text in asked for pair in held_out_pairs() if pair in text]
