@@ -26,7 +26,7 @@ COMMANDS = {
     'data finalize': 'make a data set of what a killed recording has left',
     'train': 'train the policy on recorded episodes',
     'adapt': 'let a trained policy learn from a few episodes',
-    'eval': 'measure how often a policy reaches what a sentence names',
+    'eval': 'measure how often a policy does what a sentence says',
     'bench latency': 'measure from camera to command, through real DDS',
     'bench guard': "measure the guard's tick",
     'bench faults': 'break things at full speed and measure how the arm is stopped',
@@ -82,9 +82,11 @@ def _run(words: list[str]) -> int:
             )
             return int(result or 0)
     wanted = ' '.join(words[:2] if words[0] in ('bench', 'data') else words[:1])
-    near = difflib.get_close_matches(wanted, COMMANDS, n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else ''
-    raise VlaRosError(f"unknown command '{wanted}'{hint} Commands: {', '.join(COMMANDS)}")
+    group = [name for name in COMMANDS if name.startswith(f'{words[0]} ')]
+    near = difflib.get_close_matches(wanted, group or COMMANDS, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else '.'
+    valid = ', '.join(group or COMMANDS)
+    raise VlaRosError(f"unknown command '{wanted}'{hint} Commands: {valid}")
 
 
 def _ros_style(words: Sequence[str]) -> list[str]:

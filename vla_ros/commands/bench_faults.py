@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from vla_ros.commands.json_file import JsonFile, check_json_file, write_json
+from vla_ros.errors import check_at_least
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,13 +38,14 @@ def main(
 
     Args:
         quick: fewer repeats, as CI runs it.
-        repeats: of every fault, instead of those of the profile.
+        repeats: of every fault; 0 takes those of the profile.
         only: a fault, or the beginning of the names of some.
         json_file: write the table to this file as JSON.
     """
     from vla_ros.ros.faults.suite import run
 
     check_json_file(json_file)
+    check_at_least('repeats', repeats, 0)
     console = Console()
     faults = chosen(only)
 
