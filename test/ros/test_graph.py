@@ -182,5 +182,5 @@ def test_an_operator_in_another_process_is_heard(
     operator.watch(shown.append, once=True)
     assert set(shown[0].status) == {qos.SIM_NODE, qos.POLICY_NODE, qos.GUARD_NODE}
     assert list(shown[0].velocities_rad_s) == list(ARM.joints)
-    with pytest.raises(VlaRosError, match='seed -1 refused'):
+    with pytest.raises(VlaRosError, match='seed -1, task reach refused'):
         operator.reset(-1)

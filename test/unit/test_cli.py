@@ -37,7 +37,7 @@ def test_every_command_has_a_module_and_a_help(name, capsys):
         (['evla'], "did you mean 'eval'"),
         (['bench'], "unknown command 'bench'"),
         (['data'], "did you mean 'data "),
-        (['eval', '--task', 'pick', '--backend', 'nope'], "--backend 'nope': "),
+        (['eval', '--task', 'pick', '--episodes', '1', '--backend', 'nope'], "--backend 'nope'"),
         (['bench', 'faults', '--repeats', '-1'], 'repeats: -1 is not at least 0'),
         (['bench', 'gard'], "did you mean 'bench guard'"),
         (['eval', '--episodes', '0'], 'episodes: 0 is not within'),

@@ -85,7 +85,6 @@ def _tasks(
 
     if report_file is not None and not report_file.parent.is_dir():
         raise ConfigError(f"--report '{report_file}': there is no such folder; make it first")
-    _check_backend(backend)
     config = tasks.EvalConfig(
         tasks=tasks.TASKS if task == ALL else (task,), episodes=episodes, seed=seed,
         phrasings=phrasings, suites=chosen_suites(suite), device=device, workers=workers,
@@ -104,16 +103,6 @@ def _tasks(
         print(f'written to {report_file}')
     write_json(json_file, tasks.as_json(found, comparisons))
     return 0
-
-
-def _check_backend(backend: str) -> None:
-    from joblib import parallel_config
-
-    try:
-        with parallel_config(backend=backend):
-            pass
-    except (ValueError, ImportError) as error:
-        raise ConfigError(f"--backend '{backend}': {error}") from error
 
 
 def _show_tasks(found: Evaluation, comparisons: Sequence[Comparison]) -> None:

@@ -32,11 +32,11 @@ def losses(model: VlaModel, prediction: Prediction, batch: Batch) -> dict[str, T
             prediction.grounded_B, asked.float()
         ),
     }
-    if prediction.heat_BHW is not None and prediction.target_B3 is not None:
-        heat_BHW = prediction.heat_BHW[asked]
+    if prediction.heat_BDHW is not None and prediction.targets_BD3 is not None:
+        heat_BHW = prediction.heat_BDHW[asked, 0]
         place = place_weights(batch.pixels_N2[asked], *heat_BHW.shape[1:])
         terms['heat'] = HEAT_WEIGHT * functional.cross_entropy(heat_BHW.flatten(1), place)
-        error = (prediction.target_B3 - batch.targets_N3)[asked].abs().mean()
+        error = (prediction.targets_BD3[:, -1] - batch.targets_N3)[asked].abs().mean()
         terms['target'] = error / GOAL_SCALE_M
     return terms
 

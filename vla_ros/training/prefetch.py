@@ -43,4 +43,4 @@ class Prefetch:
         return self._batches.draw(), self._now()
 
     def _now(self) -> State:
-        return [generator.bit_generator.state for generator in self._batches.generators]
+        return [dict(generator.bit_generator.state) for generator in self._batches.generators]

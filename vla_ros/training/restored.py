@@ -16,8 +16,11 @@ from vla_ros.policies.checkpoint import Manifest, check_embodiment, read_manifes
 from vla_ros.policies.loading import kept_tokenizer, naming_misfits, read_config, read_model
 from vla_ros.policies.rt1.config import Rt1Config
 from vla_ros.policies.rt1.model import Rt1Model
+from vla_ros.policies.vla.config import VlaConfig
+from vla_ros.policies.vla.model import VlaModel
 from vla_ros.training.learners.learner import Learner
 from vla_ros.training.learners.rt1 import Rt1Learner
+from vla_ros.training.learners.vla import VlaLearner
 
 
 def restore(base: str, embodiment: Embodiment) -> tuple[Learner, nn.Module, Manifest]:
@@ -42,11 +45,20 @@ def restore(base: str, embodiment: Embodiment) -> tuple[Learner, nn.Module, Mani
 
 
 def _rt1(folder: Path, manifest: Manifest) -> tuple[Any, nn.Module]:
-    config = read_config(Rt1Config, folder, manifest)
-    if config.language_config is not None:
-        config = replace(config, language=kept_tokenizer(folder, config.language))
+    config = _with_kept_tokenizer(folder, read_config(Rt1Config, folder, manifest))
     return Rt1Learner(config), read_model(folder, lambda: Rt1Model(config))
 
 
-RESTORE: dict[str, Callable[[Path, Manifest], tuple[Any, nn.Module]]] = {'rt1': _rt1}
+def _vla(folder: Path, manifest: Manifest) -> tuple[Any, nn.Module]:
+    config = _with_kept_tokenizer(folder, read_config(VlaConfig, folder, manifest))
+    return VlaLearner(config), read_model(folder, lambda: VlaModel(config))
+
+
+def _with_kept_tokenizer(folder: Path, config: Any) -> Any:  # noqa: ANN401
+    if config.language_config is None:
+        return config
+    return replace(config, language=kept_tokenizer(folder, config.language))
+
+
+RESTORE: dict[str, Callable[[Path, Manifest], tuple[Any, nn.Module]]] = {'rt1': _rt1, 'vla': _vla}
 """Kind of model → its learner and its model, from a checkpoint whose manifest was read."""

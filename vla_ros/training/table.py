@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +83,14 @@ def load_table(folder: Path, embodiment: Embodiment, chunk_steps: int) -> tuple[
     present = np.zeros((len(dataset), 0), np.bool_)
     if 'scene.present' in dataset.spec.features:
         present = dataset.column('scene.present')
-    return Table(images, states.astype(np.float32), *labels, present, first), dataset
+    table = Table(
+        images_NVHWC=images,
+        states_NP=states.astype(np.float32),
+        present_NX=present,
+        first_N=first,
+        **labels,
+    )
+    return table, dataset
 
 
 def check_arm(dataset: Dataset, embodiment: Embodiment) -> None:
@@ -110,9 +118,7 @@ def check_arm(dataset: Dataset, embodiment: Embodiment) -> None:
             )
 
 
-def _labels(
-    dataset: Dataset, chunk_steps: int, first: NDArray[np.int64]
-) -> tuple[np.ndarray, ...]:
+def _labels(dataset: Dataset, chunk_steps: int, first: NDArray[np.int64]) -> dict[str, Any]:
     """Return actions, valid, tasks, points and pixels; see Table."""
     if all(name in dataset.spec.features for name in LABEL_COLUMNS):
         columns = dataset.columns(LABEL_COLUMNS)
@@ -124,10 +130,13 @@ def _labels(
             )
         actions = actions[:, :, :chunk_steps]
         valid = np.ones(actions.shape[:3], np.bool_)
-        return (
-            actions, valid, columns['label.task_index'], columns['label.points_m'],
-            columns['label.pixels'],
-        )  # fmt: skip
+        return {
+            'actions_NMKA': actions,
+            'valid_NMK': valid,
+            'tasks_NM': columns['label.task_index'],
+            'points_NM23': columns['label.points_m'],
+            'pixels_NM22': columns['label.pixels'],
+        }
     action, tasks = dataset.column('action'), dataset.column('task_index')
     ends = np.append(np.flatnonzero(np.diff(first)) + 1, len(first))
     end = ends[np.searchsorted(ends, np.arange(len(first)), side='right')]
@@ -135,7 +144,13 @@ def _labels(
     valid = following < end[:, None]
     actions = action[np.minimum(following, end[:, None] - 1)]
     unknown = np.full((len(first), 1, 2, 3), np.nan, np.float32)
-    return actions[:, None], valid[:, None], tasks[:, None], unknown, unknown[..., :2]
+    return {
+        'actions_NMKA': actions[:, None],
+        'valid_NMK': valid[:, None],
+        'tasks_NM': tasks[:, None],
+        'points_NM23': unknown,
+        'pixels_NM22': unknown[..., :2],
+    }
 
 
 def sentences_of(dataset: Dataset) -> Sequence[str]:

@@ -76,8 +76,8 @@ class Trainer:
             'val_action_rad_s': float((velocities - batch.actions_NKA)[asked].abs().mean()),
             'val_grounded': float(((prediction.grounded_B > 0) == asked).float().mean()),
         }
-        if prediction.target_B3 is not None:
-            error = (prediction.target_B3 - batch.targets_N3)[asked].norm(dim=-1)
+        if prediction.targets_BD3 is not None:
+            error = (prediction.targets_BD3[:, -1] - batch.targets_N3)[asked].norm(dim=-1)
             report['val_goal_mm'] = float(error.median() * 1000)
         return report
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from vla_ros.core.embodiment import load_arm
+from vla_ros.errors import ConfigError
 from vla_ros.policies.registry import load_policy
 from vla_ros.sim.tasks.env import TaskEnv
 from vla_ros.sim.tasks.episodes import TaskEpisode, judge_task
@@ -243,20 +244,30 @@ def run_trials(
         device: of the policy.
         workers: processes.
         backend: of joblib: 'loky' here, 'ray' or 'dask' on a cluster that is connected.
+
+    Raises:
+        ConfigError: there is no such policy, or no such backend here.
     """
     if policy != EXPERT:
         load_policy(policy, load_arm(arm), device)  # what is wrong is said here, not in a worker
-    if backend == 'ray':
-        from ray.util.joblib import register_ray  # type: ignore[import-not-found]
-
-        register_ray()
     size = max(1, min(5, len(trials) // workers))
     parts = [trials[i : i + size] for i in range(0, len(trials), size)]
-    with joblib.parallel_config(backend=backend):
+    with _chosen_backend(backend):
         parallel = joblib.Parallel(n_jobs=workers, return_as='generator_unordered')
         jobs = (joblib.delayed(_run_part)(part, policy, arm, device) for part in parts)
         for results in cast('Iterable[list[TrialResult]]', parallel(jobs)):
             yield from results
+
+
+def _chosen_backend(name: str) -> joblib.parallel_config:
+    try:
+        if name == 'ray':
+            from ray.util.joblib import register_ray  # type: ignore[import-not-found]
+
+            register_ray()
+        return joblib.parallel_config(backend=name)
+    except (ValueError, ImportError) as error:
+        raise ConfigError(f"--backend '{name}': {error}") from error
 
 
 def film_trial(

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -51,9 +52,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp('adapt') / 'base'
     torch.manual_seed(0)
-    ones = [1.0] * 11
     learner = Rt1Learner(TINY)
-    ranges = Ranges(*(torch.tensor(v).numpy() for v in ([0.0] * 11, ones, [-1.0] * 8, [1.0] * 8)))
+    zeros, ones = np.zeros(11), np.ones(11)
+    ranges = Ranges(zeros, ones, -ones[:8], ones[:8], zeros[:8], ones[:8])
     learner.save(learner.build(ranges), folder, ARM, {'seed': 0})
     return folder
 

@@ -20,6 +20,7 @@ from vla_ros.data.writer import DatasetWriter
 from vla_ros.errors import ConfigError
 from vla_ros.policies.registry import load_policy
 from vla_ros.policies.rt1.policy import Rt1Policy
+from vla_ros.policies.vla.policy import VlaPolicy
 from vla_ros.sim.tasks.language import sentence
 from vla_ros.training.fit_config import FitConfig
 from vla_ros.training.record import RecordConfig, record
@@ -187,6 +188,14 @@ def test_the_command_trains_and_the_gate_keeps_back_what_is_no_good(
     assert training['held_out']['hold_still_rad_s'] < training['held_out']['action_rad_s']
     assert (output / 'log.png').stat().st_size > 5000
     assert isinstance(load_policy(str(output), ARM, 'cpu'), Rt1Policy)
+
+
+def test_without_a_name_the_vla_policy_is_trained(data: Path, tmp_path: Path) -> None:
+    config = tmp_path / 'tiny.yaml'
+    config.write_text('images: 2\nsteps: 2\nmodel: {width: 16, heads: 2, chunk_steps: 2}\n')
+    words = ['--config', str(config), '--data', str(data), '--output', str(tmp_path / 'vla')]
+    assert main(['train', *words, '--force']) == 0
+    assert isinstance(load_policy(str(tmp_path / 'vla'), ARM, 'cpu'), VlaPolicy)
 
 
 @pytest.mark.parametrize(

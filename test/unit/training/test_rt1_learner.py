@@ -24,7 +24,12 @@ TINY = {
     'gripper': True, 'state_size': 11,
 }  # fmt: skip
 RANGES = Ranges(
-    np.zeros(11), np.ones(11), np.array([-1.0] * 7 + [0.0]), np.array([0.5] * 7 + [0.08])
+    np.zeros(11),
+    np.ones(11),
+    np.array([-1.0] * 7 + [0.0]),
+    np.array([0.5] * 7 + [0.08]),
+    np.zeros(8),
+    np.ones(8),
 )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from vla_ros.errors import ConfigError
 from vla_ros.policies.preprocessing import PROPRIOCEPTION_SIZE
+from vla_ros.types import ARM_JOINTS
 
 SMALL = 'small'
 MAX_LAYERS, MAX_VIEWS, MAX_STEP_S = 128, 16, 10.0
@@ -21,6 +22,7 @@ _MOST = {
     'head_hidden': 65536,
     'chunk_steps': 1000,
     'proprioception_size': 4096,
+    'points': 2,
     'unknown_words': 1 << 20,
     'language_tokens': 65536,
     'language_layers': MAX_LAYERS,
@@ -42,7 +44,9 @@ class VlaConfig:
         width: embedding width that all tokens are projected to.
         head_hidden: widths of the action head's hidden layers.
         chunk_steps: consecutive actions predicted at once; 1 is a single-step policy.
+        gripper: whether an action ends with the gripper's opening, and proprioception does, too.
         key_points: read the named object's place off the image, and give it to the action head.
+        points: how many: 1, or 2 to point at where the object has to end, too.
         vocabulary: words of the small language encoder.
         unknown_words: embeddings that words outside the vocabulary share by their hash.
     """
@@ -62,12 +66,19 @@ class VlaConfig:
     head_hidden: tuple[int, ...] = (256, 256)
     chunk_steps: int = 8
     step_s: float = 0.1
+    gripper: bool = False
     key_points: bool = True
+    points: int = 1
     proprioception_size: int = PROPRIOCEPTION_SIZE
     vocabulary: tuple[str, ...] = ()
     unknown_words: int = 32
     language_tokens: int = 24
     language_layers: int = 2
+
+    @property
+    def action_size(self) -> int:
+        """A: joint velocities, and the gripper's opening where there is one."""
+        return ARM_JOINTS + self.gripper
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""

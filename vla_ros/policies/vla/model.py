@@ -1,7 +1,8 @@
 """The VLA network, top down.
 
 B batch, V views, C channels, H W rows and columns, L words, S image tokens, E embedding,
-P proprioception, K chunk steps, A action (7 joint velocities), F width of the fine map.
+P proprioception, K chunk steps, A action (7 joint velocities, and the gripper's opening where
+there is one), D places that are pointed at, F width of the fine map.
 Images and words are tokens of one width; a transformer encoder fuses them with proprioception and
 one action token, which the head turns into a chunk of normalised joint velocities.
 """
@@ -31,16 +32,18 @@ class Prediction:
     """What the network says; `heat` and `target` only with key points.
 
     Attributes:
-        actions_BKA: joint velocities, normalised.
+        actions_BKA: normalised.
         grounded_B: logit that the instruction names something in view.
-        heat_BHW: logits over the cells of the first view's fine map: where it is.
-        target_B3: where the tool should end, base frame, metres.
+        heat_BDHW: logits over the cells of the first view's fine map: where the object is, and
+            with two points where it has to end.
+        targets_BD3: those places in the base frame, metres; of one point, where the tool should
+            end.
     """
 
     actions_BKA: Tensor
     grounded_B: Tensor
-    heat_BHW: Tensor | None = None
-    target_B3: Tensor | None = None
+    heat_BDHW: Tensor | None = None
+    targets_BD3: Tensor | None = None
 
 
 class VlaModel(nn.Module):
@@ -77,13 +80,16 @@ class VlaModel(nn.Module):
         self.pointer = None
         extra, evidence = config.proprioception_size, width
         if config.key_points:
-            self.pointer = KeyPoint(self.vision.fine_width, width, (rows, columns))
-            extra, evidence = extra + 6, evidence + POINT_WIDTH
+            self.pointer = KeyPoint(self.vision.fine_width, width, (rows, columns), config.points)
+            extra += 6 * config.points
+            evidence += POINT_WIDTH * config.points
         self.grounded = _mlp(evidence, (POINT_WIDTH,), 1)
-        self.head = _mlp(width + extra, config.head_hidden, config.chunk_steps * ARM_JOINTS)
+        actions = config.chunk_steps * config.action_size
+        self.head = _mlp(width + extra, config.head_hidden, actions)
         self.register_buffer('image_mean', torch.tensor(IMAGENET_MEAN).view(3, 1, 1) * 255)
         self.register_buffer('image_std', torch.tensor(IMAGENET_STD).view(3, 1, 1) * 255)
-        for name, size in (('proprioception', config.proprioception_size), ('action', ARM_JOINTS)):
+        sizes = {'proprioception': config.proprioception_size, 'action': config.action_size}
+        for name, size in sizes.items():
             self.register_buffer(f'{name}_mean', torch.zeros(size))
             self.register_buffer(f'{name}_std', torch.ones(size))
 
@@ -132,18 +138,19 @@ class VlaModel(nn.Module):
         fused_BTE = self.fusion(tokens, src_key_padding_mask=padded)
         action_BE = fused_BTE[:, 0]
         features, evidence = [action_BE, state_BP], [action_BE]
-        heat = target = None
+        heat = targets = None
         if self.pointer is not None:
             image_BSE = fused_BTE[:, -image_BSE.shape[1] :]
-            heat, target, match_BF = self.pointer(fine_BFHW, image_BSE, action_BE)
-            features += [target, 5.0 * (target - proprioception_BP[:, -3:])]
+            heat, targets, match_BF = self.pointer(fine_BFHW, image_BSE, action_BE)
+            tool_B13 = proprioception_BP[:, None, ARM_JOINTS : ARM_JOINTS + 3]
+            features += [targets.flatten(1), (5.0 * (targets - tool_B13)).flatten(1)]
             evidence.append(match_BF)
         actions = self.head(torch.cat(features, dim=-1))
         return Prediction(
-            actions.unflatten(-1, (self.config.chunk_steps, ARM_JOINTS)),
+            actions.unflatten(-1, (self.config.chunk_steps, self.config.action_size)),
             self.grounded(torch.cat(evidence, dim=-1)).squeeze(-1),
             heat,
-            target,
+            targets,
         )
 
 
@@ -153,39 +160,43 @@ class KeyPoint(nn.Module):
     A query made of the action token scores every cell of the fine map, as do the fused image
     tokens; the expected place under the softmax (spatial soft-argmax, Levine et al., End-to-end
     training of deep visuomotor policies, 2016, eq. 5) and the pooled feature give the goal. How
-    well query and pooled feature match tells whether the named object is there at all.
+    well query and pooled feature match tells whether the named object is there at all. With two
+    points a query each, and both places together give both goals.
     """
 
-    def __init__(self, fine_width: int, width: int, map_size: tuple[int, int]) -> None:
+    def __init__(
+        self, fine_width: int, width: int, map_size: tuple[int, int], points: int = 1
+    ) -> None:
         super().__init__()
-        self.map_size = map_size
+        self.map_size, self.points = map_size, points
         self.key = nn.Conv2d(fine_width, POINT_WIDTH, 1)
-        self.query = nn.Linear(width, POINT_WIDTH)
-        self.token_score = nn.Linear(width, 1)
-        self.goal = _mlp(2 + POINT_WIDTH, (128, 128), 3)
+        self.query = nn.Linear(width, POINT_WIDTH * points)
+        self.token_score = nn.Linear(width, points)
+        self.goal = _mlp((2 + POINT_WIDTH) * points, (128, 128), 3 * points)
 
     def forward(
         self, fine_BFHW: Tensor, tokens_BSE: Tensor, action_BE: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return heat logits (B, H, W), the goal (B, 3) in metres and the match (B, F)."""
+        """Return heat logits (B, D, H, W), goals (B, D, 3) in metres and the match (B, D·F)."""
         keys = self.key(fine_BFHW)
         rows, columns = keys.shape[2:]
         keys_BFN = keys.flatten(2)
-        query_BF = self.query(action_BE)
-        scores_BN = torch.einsum('bf,bfn->bn', query_BF, keys_BFN) / POINT_WIDTH**0.5
-        first_view_BS = self.token_score(tokens_BSE)[:, : self.map_size[0] * self.map_size[1], 0]
-        coarse_B1HW = first_view_BS.unflatten(1, self.map_size).unsqueeze(1)
-        coarse_B1HW = functional.interpolate(coarse_B1HW, (rows, columns), mode='bilinear')
-        heat_BN = scores_BN + coarse_B1HW.flatten(1)
-        weights_BN = heat_BN.softmax(dim=-1)
+        query_BDF = self.query(action_BE).unflatten(-1, (self.points, POINT_WIDTH))
+        scores_BDN = torch.einsum('bdf,bfn->bdn', query_BDF, keys_BFN) / POINT_WIDTH**0.5
+        first_view_BSD = self.token_score(tokens_BSE)[:, : self.map_size[0] * self.map_size[1]]
+        coarse_BDHW = first_view_BSD.transpose(1, 2).unflatten(2, self.map_size)
+        coarse_BDHW = functional.interpolate(coarse_BDHW, (rows, columns), mode='bilinear')
+        heat_BDN = scores_BDN + coarse_BDHW.flatten(2)
+        weights_BDN = heat_BDN.softmax(dim=-1)
         x = (torch.arange(columns, device=keys.device) + 0.5) / columns
         y = (torch.arange(rows, device=keys.device) + 0.5) / rows
         grid_N2 = torch.stack(torch.meshgrid(x, y, indexing='xy'), dim=-1).flatten(0, 1)
-        place_B2 = weights_BN @ grid_N2.to(weights_BN.dtype)
-        pooled_BF = torch.einsum('bn,bfn->bf', weights_BN, keys_BFN)
-        heat_BHW = heat_BN.unflatten(1, (rows, columns))
-        goal_B3 = self.goal(torch.cat([4.0 * place_B2 - 2.0, pooled_BF], dim=-1))
-        return heat_BHW, goal_B3, query_BF * pooled_BF
+        places_BD2 = weights_BDN @ grid_N2.to(weights_BDN.dtype)
+        pooled_BDF = torch.einsum('bdn,bfn->bdf', weights_BDN, keys_BFN)
+        seen = torch.cat([4.0 * places_BD2 - 2.0, pooled_BDF], dim=-1).flatten(1)
+        goals_BD3 = self.goal(seen).unflatten(-1, (self.points, 3))
+        heat_BDHW = heat_BDN.unflatten(2, (rows, columns))
+        return heat_BDHW, goals_BD3, (query_BDF * pooled_BDF).flatten(1)
 
 
 def _mlp(width_in: int, hidden: tuple[int, ...], width_out: int) -> nn.Sequential:

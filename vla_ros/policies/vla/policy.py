@@ -7,10 +7,10 @@ import torch
 
 from vla_ros.core.embodiment import Embodiment
 from vla_ros.errors import ObservationError
-from vla_ros.policies.preprocessing import proprioception, scale_image
+from vla_ros.policies.preprocessing import observed_state, scale_image
 from vla_ros.policies.vla.encoders import build_tokenizer
 from vla_ros.policies.vla.model import VlaModel
-from vla_ros.types import ActionChunk, FloatArray, Observation
+from vla_ros.types import ARM_JOINTS, ActionChunk, FloatArray, Observation
 
 GROUNDED_ABOVE = 0.5
 
@@ -48,23 +48,34 @@ class VlaPolicy:
         Raises:
             ObservationError: a camera is missing or its image cannot be used.
         """
-        velocities, confidence = self.predict(observation)
+        actions, confidence = self._act(observation)
+        velocities, openings = actions[:, :ARM_JOINTS], None
         if not observation.instruction.strip():
             confidence = 0.0  # empty means stop; it is no sentence to judge
         note = ''
         if not confidence >= GROUNDED_ABOVE:
-            velocities = np.zeros_like(velocities)
+            actions, velocities = actions[:0], np.zeros_like(velocities)
             note = (
                 f"sees nothing that '{observation.instruction}' names; the arm stays. Name the "
                 "colour and the shape of an object on the table, as in 'reach the red cube'"
             )
-        return ActionChunk(velocities, self._config.step_s, observation.stamp_ns, confidence, note)
+        if self._config.gripper and len(actions):
+            openings = actions[:, ARM_JOINTS]
+        return ActionChunk(
+            velocities, self._config.step_s, observation.stamp_ns, confidence, note, openings
+        )
 
-    @torch.inference_mode()
     def predict(self, observation: Observation) -> tuple[FloatArray, float]:
         """Return velocities (K, 7) in rad/s and the confidence, whether it is believed or not."""
+        actions, confidence = self._act(observation)
+        return actions[:, :ARM_JOINTS], confidence
+
+    @torch.inference_mode()
+    def _act(self, observation: Observation) -> tuple[FloatArray, float]:
+        """Return actions (K, A) and the confidence."""
         images = torch.from_numpy(self._images(observation)).to(self._device)
-        state = proprioception(self._embodiment, observation.joint_positions_rad)
+        size = self._config.proprioception_size
+        state = observed_state(self._embodiment, observation, size)
         state_BP = torch.from_numpy(state).float().unsqueeze(0).to(self._device)
         with torch.autocast(
             self._device.type, torch.bfloat16, enabled=self._device.type == 'cuda'
@@ -73,7 +84,7 @@ class VlaPolicy:
             encoded = self._model.encode_images(images)
             prediction = self._model(encoded, words_BLE, mask_BL, state_BP)
         confidence = float(prediction.grounded_B.float().sigmoid())
-        return self._velocities(prediction.actions_BKA[0]), confidence
+        return self._in_si_units(prediction.actions_BKA[0]), confidence
 
     def _images(self, observation: Observation) -> np.ndarray:
         missing = [name for name in self.cameras if name not in observation.images]
@@ -94,8 +105,8 @@ class VlaPolicy:
             self._instruction = instruction
         return self._words
 
-    def _velocities(self, actions_KA: torch.Tensor) -> FloatArray:
+    def _in_si_units(self, actions_KA: torch.Tensor) -> FloatArray:
         """Undo the normalisation; a chunk that is not finite is left to the guard to refuse."""
         model = self._model
-        velocities = actions_KA.float() * model.action_std + model.action_mean
-        return velocities.cpu().numpy().astype(np.float64)
+        actions = actions_KA.float() * model.action_std + model.action_mean
+        return actions.cpu().numpy().astype(np.float64)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from multiprocessing import get_context
 
 from vla_ros.errors import VlaRosError
 from vla_ros.ros.faults.fault import Fault
@@ -15,7 +17,9 @@ from vla_ros.ros.faults.verdict import Verdict, beyond_limits, even_ticks
 
 PERIOD_ROW = 'control period while inference fails'
 PERIOD_SHARE = 1.2
-_STARTS = 2
+
+RepeatsOf = Callable[[Fault], int]
+OnRepeat = Callable[[Fault, Verdict], None]
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,8 @@ class _Periods:
 
 def run(
     faults: Sequence[Fault],
-    repeats_of: Callable[[Fault], int],
-    on_repeat: Callable[[Fault, Verdict], None] = lambda fault, verdict: None,
+    repeats_of: RepeatsOf,
+    on_repeat: OnRepeat = lambda fault, verdict: None,
 ) -> Iterator[Row]:
     """Inject each fault as often as `repeats_of` says; yield one row per fault.
 
@@ -64,22 +68,60 @@ def run(
     """
     periods = _Periods()
     for setup, group in groupby(faults, key=lambda fault: fault.setup):
-        waiting = list(group)
-        while waiting:
-            try:
-                yield from _run_on_one_graph(setup, waiting, repeats_of, on_repeat, periods)
-            except NotPossibleError as error:
-                yield from (Row(f.name, 0, 0, math.inf, f.limit_s, str(error)) for f in waiting)
-                break
+        if setup.partition:
+            yield from _in_a_process_of_its_own(setup, list(group), repeats_of, on_repeat)
+        else:
+            yield from _run_group(setup, list(group), repeats_of, on_repeat, periods)
     if periods.intervals_s:
         yield _row(PERIOD_ROW, periods.limit_s, [even_ticks(**vars(periods))], 1)
+
+
+def _in_a_process_of_its_own(
+    setup: Setup, waiting: list[Fault], repeats_of: RepeatsOf, on_repeat: OnRepeat
+) -> Iterator[Row]:
+    """Run faults where Fast DDS, which looks up profile and network once, has not looked yet."""
+    repeats = {fault.name: repeats_of(fault) for fault in waiting}
+    with ProcessPoolExecutor(1, get_context('spawn')) as process:
+        rows, heard = process.submit(_observe, setup, waiting, repeats).result()
+    for fault, verdict in heard:
+        on_repeat(fault, verdict)
+    yield from rows
+
+
+def _observe(
+    setup: Setup, waiting: list[Fault], repeats: Mapping[str, int]
+) -> tuple[list[Row], list[tuple[Fault, Verdict]]]:
+    heard: list[tuple[Fault, Verdict]] = []
+    rows = _run_group(
+        setup,
+        waiting,
+        lambda fault: repeats[fault.name],
+        lambda *repeat: heard.append(repeat),
+        _Periods(),
+    )
+    return list(rows), heard
+
+
+def _run_group(
+    setup: Setup,
+    waiting: list[Fault],
+    repeats_of: RepeatsOf,
+    on_repeat: OnRepeat,
+    periods: _Periods,
+) -> Iterator[Row]:
+    while waiting:
+        try:
+            yield from _run_on_one_graph(setup, waiting, repeats_of, on_repeat, periods)
+        except NotPossibleError as error:
+            yield from (Row(f.name, 0, 0, math.inf, f.limit_s, str(error)) for f in waiting)
+            break
 
 
 def _run_on_one_graph(
     setup: Setup,
     waiting: list[Fault],
-    repeats_of: Callable[[Fault], int],
-    on_repeat: Callable[[Fault, Verdict], None],
+    repeats_of: RepeatsOf,
+    on_repeat: OnRepeat,
     periods: _Periods,
 ) -> Iterator[Row]:
     """Take faults off `waiting` until it is empty or the graph is beyond repair."""

@@ -10,9 +10,11 @@ from vla_ros.data.reader import Dataset
 from vla_ros.errors import ConfigError, choose
 from vla_ros.policies.preprocessing import PROPRIOCEPTION_SIZE
 from vla_ros.policies.rt1.config import Rt1Config
+from vla_ros.policies.vla.config import VlaConfig
 from vla_ros.sim.tasks.language import task_vocabulary
 from vla_ros.training.learners.learner import Learner
 from vla_ros.training.learners.rt1 import Rt1Learner
+from vla_ros.training.learners.vla import VlaLearner
 from vla_ros.training.table import CAMERA
 from vla_ros.types import ARM_JOINTS
 
@@ -60,9 +62,20 @@ def _rt1(shared: Settings, dataset: Dataset, settings: Settings) -> Learner:
     return Rt1Learner(_config(Rt1Config, {**shared, **size}, settings))
 
 
+def _vla(shared: Settings, dataset: Dataset, settings: Settings) -> Learner:
+    state = dataset.spec.features['observation.state'].shape[0]
+    labelled = 'label.points_m' in dataset.spec.features
+    found = {
+        'proprioception_size': PROPRIOCEPTION_SIZE + (state > ARM_JOINTS),
+        'key_points': labelled,
+        'points': 2 if labelled else 1,
+    }
+    return VlaLearner(_config(VlaConfig, {**shared, **found}, settings))
+
+
 def _config(kind: type[Any], shared: Settings, settings: Settings) -> Any:  # noqa: ANN401
     where = f'model of kind {kind.__name__}'
     return build(kind, {**shared, **typed(kind, settings, where)}, where)
 
 
-KINDS: dict[str, Callable[[Settings, Dataset, Settings], Learner]] = {'rt1': _rt1}
+KINDS: dict[str, Callable[[Settings, Dataset, Settings], Learner]] = {'rt1': _rt1, 'vla': _vla}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from vla_ros.core.embodiment import Embodiment
 from vla_ros.policies.checkpoint import Manifest
@@ -26,8 +26,8 @@ class Ranges:
     state_std: FloatArray
     action_min: FloatArray
     action_max: FloatArray
-    action_mean: FloatArray | None = None
-    action_std: FloatArray | None = None
+    action_mean: FloatArray
+    action_std: FloatArray
 
 
 class Learner(Protocol):
@@ -53,7 +53,16 @@ class Learner(Protocol):
         ...
 
     def save(
-        self, model: nn.Module, folder: Path, embodiment: Embodiment, training: dict[str, Any]
+        self,
+        model: Any,  # noqa: ANN401
+        folder: Path,
+        embodiment: Embodiment,
+        training: dict[str, Any],
     ) -> Manifest:
         """Write the model as a checkpoint; `training` says what made it."""
         ...
+
+
+def mean_of(values: Tensor, counts: Tensor) -> Tensor:
+    """Return the mean of the values that count, zero when none does."""
+    return (values * counts).sum() / counts.sum().clamp_min(1)

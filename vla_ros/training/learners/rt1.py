@@ -21,7 +21,7 @@ from vla_ros.policies.rt1.config import Rt1Config
 from vla_ros.policies.rt1.language import build_sentence_tokenizer
 from vla_ros.policies.rt1.loading import save_rt1
 from vla_ros.policies.rt1.model import Prediction, Rt1Model, build_rt1
-from vla_ros.training.learners.learner import Ranges
+from vla_ros.training.learners.learner import Ranges, mean_of
 from vla_ros.training.objective import place_weights
 from vla_ros.training.table_batches import Batch
 from vla_ros.types import ARM_JOINTS
@@ -109,7 +109,7 @@ class Rt1Learner:
             logits_BKAX.movedim(-1, 1), model.bins.encode(actions_BKA), reduction='none'
         )
         terms = {
-            'action': _mean(entropy_BKA.mean(-1), counts_BK),
+            'action': mean_of(entropy_BKA.mean(-1), counts_BK),
             'mode': functional.cross_entropy(prediction.modes_BT2[:, -1], batch.grounded_B.long()),
         }
         if (looking := _look(looks, batch)) is not None:
@@ -126,7 +126,7 @@ class Rt1Learner:
         off_BK = torch.where(counts_BK, off_BKA[..., :ARM_JOINTS].mean(-1), 0.0)
         right_B = prediction.modes_BT2[:, -1].argmax(-1) == batch.grounded_B.long()
         return {
-            'action_rad_s': float(_mean(off_BK, counts_BK)),
+            'action_rad_s': float(mean_of(off_BK, counts_BK)),
             'mode_wrong': float((~right_B).float().mean()),
         }
 
@@ -164,8 +164,3 @@ def _look(looks_BVMHW: Tensor, batch: Batch) -> Tensor | None:
     rows, columns = chosen_NHW.shape[1:]
     places = place_weights(pixels_B22[known_B2].to(chosen_NHW.dtype), rows, columns)
     return functional.cross_entropy(chosen_NHW.flatten(1), places)
-
-
-def _mean(values: Tensor, counts: Tensor) -> Tensor:
-    """Return the mean of the values that count, zero when none does."""
-    return (values * counts).sum() / counts.sum().clamp_min(1)

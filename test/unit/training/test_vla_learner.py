@@ -1,0 +1,128 @@
+"""The VLA model learns what it is shown, and only that."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from vla_ros.core.embodiment import load_arm
+from vla_ros.errors import ConfigError
+from vla_ros.policies.registry import load_policy
+from vla_ros.policies.vla.config import VlaConfig
+from vla_ros.training.learners.learner import Ranges
+from vla_ros.training.learners.vla import VlaLearner
+from vla_ros.training.restored import restore
+from vla_ros.training.table_batches import Batch
+from vla_ros.types import Observation
+
+ARM = load_arm('sim')
+TINY = {
+    'cameras': ('front', 'wrist'), 'image_width': 64, 'image_height': 48, 'width': 32, 'heads': 2,
+    'feedforward': 64, 'layers': 1, 'head_hidden': (64,), 'chunk_steps': 2, 'gripper': True,
+    'points': 2, 'proprioception_size': 11, 'vocabulary': ('blue', 'cube', 'reach', 'red'),
+    'dropout': 0.0,
+}  # fmt: skip
+RANGES = Ranges(
+    np.zeros(11), np.ones(11), -np.ones(8), np.ones(8),
+    np.array([0.0] * 7 + [0.04]), np.array([0.5] * 7 + [0.02]),
+)  # fmt: skip
+
+
+def batch() -> Batch:
+    """Two images of two sentences each; the last names nothing in view."""
+    generator = torch.Generator().manual_seed(0)
+    rand = lambda *size: torch.rand(*size, generator=generator)  # noqa: E731
+    images = (255 * rand(2, 1, 2, 48, 64, 3)).byte().repeat_interleave(2, 0)
+    return Batch(
+        images,
+        ('reach the red cube', 'the blue cube', 'red', 'the moon'),
+        rand(2, 1, 11).repeat_interleave(2, 0),
+        torch.cat([2 * rand(4, 2, 7) - 1, 0.08 * rand(4, 2, 1)], dim=-1),
+        torch.ones(4, 2, dtype=torch.bool),
+        torch.tensor([True, True, True, False]),
+        0.1 + 0.5 * rand(4, 2, 3),
+        0.1 + 0.8 * rand(4, 2, 2),
+        2,
+    )
+
+
+def learner_and_model(**changes):
+    torch.manual_seed(0)
+    learner = VlaLearner(VlaConfig(**{**TINY, **changes}))
+    return learner, learner.build(RANGES)
+
+
+def test_one_batch_overfits_is_served_and_gone_on_with(tmp_path):
+    learner, model = learner_and_model()
+    one = batch()
+    optimiser = torch.optim.Adam(model.parameters(), 3e-3)
+    history = []
+    for _ in range(250):
+        terms = learner.losses(model.train(), one)
+        optimiser.zero_grad()
+        torch.stack(list(terms.values())).sum().backward()
+        optimiser.step()
+        history.append({name: float(term.detach()) for name, term in terms.items()})
+    assert set(history[0]) == {'action', 'grounded', 'heat', 'target'}
+    for name in ('action', 'grounded', 'target'):
+        assert history[-1][name] < 0.15 * history[0][name]
+    assert history[-1]['heat'] < 0.6 * history[0]['heat']  # of four cells each at best
+    found = learner.errors(model.train(), one)  # two images: their own statistics
+    assert found['action_rad_s'] < 0.06 and found['grounded_wrong'] == 0 and found['goal_mm'] < 20
+    learner.save(model, tmp_path, ARM, {'seed': 0})
+    policy = load_policy(str(tmp_path), ARM, 'cpu')
+    views = dict(zip(TINY['cameras'], one.images_BTVHWC[0, -1].numpy(), strict=True))
+    seen = Observation(views, ARM.home_rad, 'reach the red cube', gripper_opening_m=0.04)
+    chunk = policy.infer(seen)
+    assert chunk.velocities_rad_s.shape[1] == 7
+    assert chunk.gripper_openings_m is None or len(chunk.gripper_openings_m) == 2
+    again, restored, _ = restore(str(tmp_path), ARM)
+    want, got = (kind.losses(m.eval(), one) for kind, m in ((learner, model), (again, restored)))
+    assert want == got
+
+
+def test_every_sentence_of_an_image_is_answered_as_if_it_were_alone():
+    learner, model = learner_and_model()
+    one, model = batch(), model.eval()
+    together = learner.predict(model, one)
+    alone = learner.predict(model, replace(one, sentences_per_image=1))
+    torch.testing.assert_close(together.actions_BKA, alone.actions_BKA, atol=1e-5, rtol=1e-4)
+
+
+def test_actions_and_places_that_do_not_count_teach_nothing():
+    learner, model = learner_and_model()
+    one, model = batch(), model.eval()
+    actions, points, pixels = (
+        t.clone() for t in (one.actions_BKA, one.points_B23, one.pixels_B22)
+    )
+    valid = one.valid_BK.clone()
+    valid[1, 1] = False
+    points[0, 1] = pixels[0, 1] = float('nan')
+    some = replace(one, valid_BK=valid, points_B23=points, pixels_B22=pixels)
+    before = learner.losses(model, some)
+    actions[3] += 7  # names nothing
+    actions[1, 1] += 7  # after the episode's end
+    after = learner.losses(model, replace(some, actions_BKA=actions))
+    assert before == after
+    assert all(term.isfinite() for term in before.values())
+    nothing = replace(
+        one, points_B23=torch.full_like(points, torch.nan), pixels_B22=pixels * torch.nan
+    )
+    assert set(learner.losses(model, nothing)) == {'action', 'grounded'}
+    assert np.isnan(learner.errors(model, nothing)['goal_mm'])
+
+
+def test_of_one_point_it_is_where_the_tool_has_to_end():
+    learner, model = learner_and_model(points=1)
+    one, model = batch(), model.eval()
+    elsewhere = one.points_B23.clone()
+    elsewhere[:, 0] += 1.0
+    same = learner.losses(model, replace(one, points_B23=elsewhere))
+    assert same == learner.losses(model, one)
+
+
+def test_statistics_of_another_size_are_refused():
+    learner = VlaLearner(VlaConfig(**{**TINY, 'proprioception_size': 10}))
+    with pytest.raises(ConfigError, match=r'states of 11 .* proprioception_size is 10'):
+        learner.build(RANGES)

@@ -1,0 +1,141 @@
+"""What the VLA model learns from a batch: a chunk in L1, and where things are.
+
+B sentences, V views, K chunk steps, A action, D places, P state.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vla_ros.core.embodiment import Embodiment
+from vla_ros.errors import ConfigError
+from vla_ros.policies.checkpoint import Manifest
+from vla_ros.policies.vla.config import VlaConfig
+from vla_ros.policies.vla.encoders import build_tokenizer
+from vla_ros.policies.vla.loading import save_vla
+from vla_ros.policies.vla.model import Prediction, VlaModel
+from vla_ros.training.learners.learner import Ranges, mean_of
+from vla_ros.training.objective import GOAL_SCALE_M, HEAT_WEIGHT, place_weights
+from vla_ros.training.table_batches import Batch
+from vla_ros.types import ARM_JOINTS
+
+MIN_STD = 1e-3
+
+
+class VlaLearner:
+    """Trains a VLA model of one frame.
+
+    Args:
+        config: the architecture.
+    """
+
+    kind = 'vla'
+    observation_horizon = 1
+
+    def __init__(self, config: VlaConfig) -> None:
+        self.config = config
+        self.chunk_steps = config.chunk_steps
+        self._tokenize = build_tokenizer(config)
+
+    def build(self, ranges: Ranges) -> VlaModel:
+        """Return a new model that normalises by the statistics of its data.
+
+        Raises:
+            ConfigError: statistics of other sizes than the configuration's.
+            CheckpointError: pretrained weights that are nowhere, or do not fit.
+        """
+        config, model = self.config, VlaModel(self.config)
+        if (
+            len(ranges.state_mean) != config.proprioception_size
+            or len(ranges.action_mean) < config.action_size
+        ):
+            raise ConfigError(
+                f'the data holds states of {len(ranges.state_mean)} and actions of '
+                f'{len(ranges.action_mean)} numbers; proprioception_size is '
+                f'{config.proprioception_size}, gripper {str(config.gripper).lower()} means '
+                f'actions of {config.action_size}'
+            )
+        for buffer, values in (
+            (model.proprioception_mean, ranges.state_mean),
+            (model.proprioception_std, ranges.state_std.clip(MIN_STD)),
+            (model.action_mean, ranges.action_mean[: config.action_size]),
+            (model.action_std, ranges.action_std[: config.action_size].clip(MIN_STD)),
+        ):
+            buffer.copy_(torch.as_tensor(values))
+        return model
+
+    def predict(self, model: VlaModel, batch: Batch) -> Prediction:
+        """Encode each image once and answer all its sentences."""
+        repeat, device = batch.sentences_per_image, model.action_mean.device
+        fine, tokens = model.encode_images(batch.images_BTVHWC[::repeat, -1])
+        encoded = fine.repeat_interleave(repeat, 0), tokens.repeat_interleave(repeat, 0)
+        ids, mask = (torch.from_numpy(a).to(device) for a in self._tokenize(batch.instructions))
+        words_BLE = model.encode_language(ids, mask)
+        return model(encoded, words_BLE, mask, batch.state_BTP[:, -1])
+
+    def losses(self, model: VlaModel, batch: Batch) -> dict[str, Tensor]:
+        """Return the terms of the loss.
+
+        L1 of the normalised chunk (Zhao et al., ACT, 2023, section IV-C), cross-entropy of whether
+        the instruction names something in view, and, where it is known, of where that is and has
+        to end (heat, cross-entropy; target, L1 in decimetres).
+        """
+        prediction = self.predict(model, batch)
+        counts_BK = batch.valid_BK & batch.grounded_B[:, None]
+        size = self.config.action_size
+        actions_BKA = (batch.actions_BKA[..., :size] - model.action_mean) / model.action_std
+        off_BK = (prediction.actions_BKA - actions_BKA).abs().mean(-1)
+        terms = {
+            'action': mean_of(off_BK, counts_BK),
+            'grounded': functional.binary_cross_entropy_with_logits(
+                prediction.grounded_B, batch.grounded_B.float()
+            ),
+        }
+        return terms | self._places(prediction, batch)
+
+    def _places(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
+        if prediction.heat_BDHW is None or prediction.targets_BD3 is None:
+            return {}
+        first = 2 - self.config.points  # of one point, where the tool should end
+        points_BD3, pixels_BD2 = batch.points_B23[:, first:], batch.pixels_B22[:, first:]
+        terms = {}
+        seen_BD = pixels_BD2.isfinite().all(-1)
+        if seen_BD.any():
+            heat_NHW = prediction.heat_BDHW[seen_BD]
+            places = place_weights(pixels_BD2[seen_BD], *heat_NHW.shape[1:])
+            terms['heat'] = HEAT_WEIGHT * functional.cross_entropy(heat_NHW.flatten(1), places)
+        known_BD = points_BD3.isfinite().all(-1)
+        if known_BD.any():
+            off_N3 = (prediction.targets_BD3 - points_BD3.nan_to_num())[known_BD].abs()
+            terms['target'] = off_N3.mean() / GOAL_SCALE_M
+        return terms
+
+    @torch.no_grad()
+    def errors(self, model: VlaModel, batch: Batch) -> dict[str, float]:
+        """Return the mean error of velocities (rad/s), refusals that are wrong, goals' (mm)."""
+        prediction = self.predict(model, batch)
+        size = self.config.action_size
+        actions_BKA = prediction.actions_BKA * model.action_std + model.action_mean
+        off_BKA = (actions_BKA - batch.actions_BKA[..., :size]).abs()
+        counts_BK = batch.valid_BK & batch.grounded_B[:, None]
+        wrong_B = (prediction.grounded_B > 0) != batch.grounded_B
+        found = {
+            'action_rad_s': float(mean_of(off_BKA[..., :ARM_JOINTS].mean(-1), counts_BK)),
+            'grounded_wrong': float(wrong_B.float().mean()),
+        }
+        if prediction.targets_BD3 is not None:
+            points_BD3 = batch.points_B23[:, 2 - self.config.points :]
+            off_BD = (prediction.targets_BD3 - points_BD3).norm(dim=-1)
+            found['goal_mm'] = 1000 * float(off_BD.nanmedian())
+        return found
+
+    def save(
+        self, model: VlaModel, folder: Path, embodiment: Embodiment, training: dict[str, Any]
+    ) -> Manifest:
+        """Write the model as a checkpoint."""
+        return save_vla(folder, model, embodiment, training)
