@@ -10,6 +10,7 @@ from vla_ros.core.embodiment import Embodiment
 from vla_ros.data.finding import Finding
 from vla_ros.types import ARM_JOINTS
 
+OPENING_SLACK = 0.25  # fingers give when they are pushed
 TOLERANCE = 1.05  # of a limit: measured values overshoot a little
 MISMATCH = 0.5  # of the sum of squares that do not agree; noise as large as the motion gives 1/3
 _MOVING_RAD = 1e-3  # a frame
@@ -73,7 +74,7 @@ def _check_opening(
     name: str, opening: np.ndarray, arm: Embodiment, episode: int
 ) -> Iterator[Finding]:
     most = arm.gripper.opening_max_m if arm.gripper else np.inf
-    over = (opening > TOLERANCE * most) | (opening < -0.05 * most)
+    over = (opening > (1 + OPENING_SLACK) * most) | (opening < -OPENING_SLACK * most)
     if over.any():
         frame = int(np.argmax(over))
         yield Finding(

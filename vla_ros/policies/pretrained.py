@@ -75,7 +75,9 @@ class PretrainedTokenizer:
             max_length=self._length,
             return_tensors='np',
         )
-        return tokens['input_ids'], tokens['attention_mask'].astype(np.bool_)
+        ids = tokens['input_ids']
+        mask = tokens.get('attention_mask', ids != self._tokenizer.pad_token_id)  # SigLIP has none
+        return ids, mask.astype(np.bool_)
 
     def save(self, folder: Path) -> None:
         """Write what it takes to make it again without asking for it elsewhere."""

@@ -87,7 +87,6 @@ def adapt(task: Adaptation, config: FitConfig = FEW) -> dict[str, Any]:
         )
         for k, part in enumerate((shown, held_out))
     )  # fmt: skip
-    torch.backends.mha.set_fastpath_enabled(False)  # it reads weights past their adapters
     judged_at = [g.bit_generator.state for g in validation.generators]
     torch.manual_seed(config.seed)
     adapted = Adapted(model, manifest.kind, task.method, task.rank)

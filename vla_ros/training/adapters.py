@@ -1,9 +1,11 @@
-"""Which weights a few episodes may change: the head's, low-rank ones beside them, or all."""
+"""Which weights a training may change: the head's, low-rank ones beside them, or all."""
 
 from __future__ import annotations
 
+import torch
 from peft import LoraConfig
 from peft.tuners.lora import LoraModel
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -35,14 +37,11 @@ class Adapted:
     def __init__(self, model: nn.Module, kind: str, method: str, rank: int = 8) -> None:
         choose('method', method, METHODS)
         self.model = model
-        self._lora: LoraModel | None = None
         _keep_batch_norms(model)
         if method == 'head':
             _train_only(model, kind)
         elif method == 'lora':
-            names = dense_layers(model)
-            config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names)
-            self._lora = LoraModel(model, config, _ADAPTER)
+            _add_matrices(model, rank)
 
     @property
     def trained(self) -> int:
@@ -51,10 +50,39 @@ class Adapted:
 
     def merged(self) -> nn.Module:
         """Return the model without adapters, their product added to the weights beside them."""
-        if self._lora is not None:
-            self.model = self._lora.merge_and_unload()
-            self._lora = None
-        return self.model
+        return without_adapters(self.model)
+
+
+def tune_encoder(encoder: nn.Module, how: str, rank: int) -> None:
+    """Let all of an encoder learn (full), nothing (frozen), or low-rank matrices (lora).
+
+    Raises:
+        ConfigError: there is no dense layer to put such matrices beside.
+    """
+    if how == 'full':
+        return
+    encoder.requires_grad_(False)
+    if how == 'frozen':
+        _keep_evaluating(encoder)
+        return
+    _keep_batch_norms(encoder)
+    _add_matrices(encoder, rank)
+
+
+def _add_matrices(model: nn.Module, rank: int) -> None:
+    if not (names := dense_layers(model)):
+        raise ConfigError('there are no dense layers to put lora beside; tune it full or frozen')
+    torch.backends.mha.set_fastpath_enabled(False)  # it reads weights past their adapters
+    LoraModel(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names), _ADAPTER)
+
+
+def without_adapters(model: nn.Module) -> nn.Module:
+    """Return the model, the product of its low-rank matrices added to the weights beside them."""
+    for name, layer in list(model.named_modules()):
+        if isinstance(layer, BaseTunerLayer):
+            layer.merge()
+            model.set_submodule(name, layer.get_base_layer())
+    return model
 
 
 def dense_layers(model: nn.Module) -> list[str]:
@@ -83,5 +111,9 @@ def _train_only(model: nn.Module, kind: str) -> None:
 def _keep_batch_norms(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, _BatchNorm):
-            module.eval()
-            module.train = lambda mode=True, norm=module: norm  # type: ignore[method-assign]
+            _keep_evaluating(module)
+
+
+def _keep_evaluating(module: nn.Module) -> None:
+    module.eval()
+    module.train = lambda mode=True: module  # type: ignore[method-assign]

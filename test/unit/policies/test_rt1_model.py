@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from vla_ros.errors import CheckpointError, ConfigError
-from vla_ros.policies.rt1.bins import ActionBins
+from vla_ros.policies.bins import ActionBins
 from vla_ros.policies.rt1.config import RT1_PAPER, Rt1Config
 from vla_ros.policies.rt1.efficientnet import (
     FilmEfficientNet,

@@ -9,7 +9,7 @@ import torch
 from vla_ros.core.embodiment import load_arm
 from vla_ros.errors import ConfigError
 from vla_ros.policies.registry import load_policy
-from vla_ros.policies.vla.config import VlaConfig
+from vla_ros.policies.vla.config import HEADS, VlaConfig
 from vla_ros.training.learners.learner import Ranges
 from vla_ros.training.learners.vla import VlaLearner
 from vla_ros.training.restored import restore
@@ -120,6 +120,57 @@ def test_of_one_point_it_is_where_the_tool_has_to_end():
     elsewhere[:, 0] += 1.0
     same = learner.losses(model, replace(one, points_B23=elsewhere))
     assert same == learner.losses(model, one)
+
+
+@pytest.mark.parametrize('head', HEADS)
+def test_every_head_is_trained_and_served(head, tmp_path):
+    learner, model = learner_and_model(head=head, bins=16, chunk_steps=2)
+    one = batch()
+    optimiser = torch.optim.Adam(model.parameters(), 3e-3)
+    before = learner.errors(model.train(), one)['action_rad_s']
+    for _ in range(80):
+        terms = learner.losses(model.train(), one)
+        optimiser.zero_grad()
+        torch.stack(list(terms.values())).sum().backward()
+        optimiser.step()
+    assert learner.errors(model.train(), one)['action_rad_s'] < 0.8 * before
+    learner.save(model, tmp_path, ARM, {})
+    assert load_policy(str(tmp_path), ARM, 'cpu').known_answer_off_rad_s == 0.0
+
+
+def test_bins_hold_rest_and_the_whole_range():
+    _, model = learner_and_model(head='binned')
+    bins = model.head.bins
+    low, high = (edge * model.action_std + model.action_mean for edge in (bins.low_A, bins.high_A))
+    torch.testing.assert_close(low, torch.tensor([-1.0] * 7 + [-1.0]))
+    torch.testing.assert_close(high, torch.tensor([1.0] * 7 + [1.0]))
+    rest = bins.decode(bins.encode(-model.action_mean / model.action_std))
+    assert not rest[:7].any()
+
+
+@pytest.mark.parametrize('how', ['frozen', 'lora'])
+def test_an_encoder_is_tuned_as_the_configuration_says(how, tmp_path):
+    learner, model = learner_and_model(language_tuning=how, vision_tuning='frozen')
+    one, optimiser = batch(), torch.optim.Adam(model.parameters(), 3e-3)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    for _ in range(3):
+        optimiser.zero_grad()
+        torch.stack(list(learner.losses(model.train(), one).values())).sum().backward()
+        optimiser.step()
+    changed = {n for n, value in model.state_dict().items() if not torch.equal(value, before[n])}
+    assert any(name.startswith('fusion') for name in changed)
+    touched = {name for name in changed if name.startswith(('vision', 'language'))}
+    assert all('lora_' in name for name in touched) and bool(touched) == (how == 'lora')
+    want = learner.predict(model.eval(), one).actions_BKA
+    learner.save(model, tmp_path, ARM, {})
+    _, plain, _ = restore(str(tmp_path), ARM)
+    got = learner.predict(plain.eval(), one).actions_BKA
+    torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-4)
+
+
+def test_low_rank_matrices_need_dense_layers():
+    with pytest.raises(ConfigError, match='no dense layers'):
+        learner_and_model(vision_tuning='lora')
 
 
 def test_statistics_of_another_size_are_refused():

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vla_ros.policies.rt1.bins import ActionBins
+from vla_ros.policies.bins import ActionBins
 from vla_ros.policies.rt1.config import SMALL, Rt1Config
 from vla_ros.policies.rt1.efficientnet import FilmEfficientNet
 from vla_ros.policies.rt1.film import Film

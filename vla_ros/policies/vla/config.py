@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vla_ros.errors import ConfigError
+from vla_ros.errors import ConfigError, choose
 from vla_ros.policies.preprocessing import PROPRIOCEPTION_SIZE
 from vla_ros.types import ARM_JOINTS
 
 SMALL = 'small'
-MAX_LAYERS, MAX_VIEWS, MAX_STEP_S = 128, 16, 10.0
+HEADS = ('l1', 'mse', 'binned', 'flow')
+TUNINGS = ('full', 'frozen', 'lora')
+MAX_LAYERS, MAX_VIEWS, MAX_STEP_S, MAX_PROPRIOCEPTION = 128, 16, 10.0, 4096
 _MOST = {
     'image_width': 4096,
     'image_height': 4096,
@@ -21,7 +23,9 @@ _MOST = {
     'feedforward': 1 << 20,
     'head_hidden': 65536,
     'chunk_steps': 1000,
-    'proprioception_size': 4096,
+    'lora_rank': 4096,
+    'bins': 65536,
+    'flow_steps': 1000,
     'points': 2,
     'unknown_words': 1 << 20,
     'language_tokens': 65536,
@@ -42,11 +46,18 @@ class VlaConfig:
             checkpoint can be built without asking for the pretrained weights again.
         language_config: the same for the language encoder.
         width: embedding width that all tokens are projected to.
+        vision_tuning: full, frozen, or lora (low-rank matrices beside its dense layers), while
+            training; a checkpoint holds plain weights.
+        language_tuning: the same for the language encoder.
+        lora_rank: of those matrices.
+        head: l1 and mse regress the chunk, binned chooses one of `bins` for each number of it,
+            flow takes `flow_steps` from noise to it.
         head_hidden: widths of the action head's hidden layers.
         chunk_steps: consecutive actions predicted at once; 1 is a single-step policy.
         gripper: whether an action ends with the gripper's opening, and proprioception does, too.
         key_points: read the named object's place off the image, and give it to the action head.
         points: how many: 1, or 2 to point at where the object has to end, too.
+        proprioception_size: 10 for joints and tool, 11 with the gripper's opening, 0 for none.
         vocabulary: words of the small language encoder.
         unknown_words: embeddings that words outside the vocabulary share by their hash.
     """
@@ -63,6 +74,12 @@ class VlaConfig:
     layers: int = 3
     feedforward: int = 256
     dropout: float = 0.0
+    vision_tuning: str = 'full'
+    language_tuning: str = 'full'
+    lora_rank: int = 8
+    head: str = 'l1'
+    bins: int = 256
+    flow_steps: int = 4
     head_hidden: tuple[int, ...] = (256, 256)
     chunk_steps: int = 8
     step_s: float = 0.1
@@ -87,6 +104,14 @@ class VlaConfig:
             sizes = value if isinstance(value, tuple) else (value,)
             if not all(1 <= size <= most for size in sizes):
                 raise ConfigError(f'{name}: {value} is not within 1 and {most}')
+        choose('head', self.head, HEADS)
+        for name in ('vision_tuning', 'language_tuning'):
+            choose(name, getattr(self, name), TUNINGS)
+        if not 0 <= self.proprioception_size <= MAX_PROPRIOCEPTION:
+            raise ConfigError(
+                f'proprioception_size: {self.proprioception_size} is not within 0 and '
+                f'{MAX_PROPRIOCEPTION}'
+            )
         if len(self.head_hidden) > MAX_LAYERS or len(self.cameras) > MAX_VIEWS:
             raise ConfigError(f'more than {MAX_LAYERS} head_hidden or {MAX_VIEWS} cameras')
         if not 0 <= self.dropout < 1:
@@ -109,6 +134,7 @@ MISSION = {
     'layers': 6,
     'feedforward': 2048,
     'dropout': 0.1,
+    'head': 'mse',
     'head_hidden': (512, 256, 128),
     'chunk_steps': 1,
     'key_points': False,

@@ -5,6 +5,9 @@ B batch, C channels, H and W rows and columns, L words, D width of an encoder.
 
 from __future__ import annotations
 
+from inspect import signature
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +18,12 @@ from vla_ros.policies.vla.tokenizer import Tokenizer, WordTokenizer
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+NORMALISED = {
+    'clip': ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+    'siglip': ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    'vit': ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
+"""Mean and standard deviation of images, by the beginning of the model's type; else ImageNet's."""
 
 
 class ResidualBlock(nn.Module):
@@ -45,6 +54,7 @@ class SmallVision(nn.Module):
 
     fine_width = 64
     width = 128
+    mean, std = IMAGENET_MEAN, IMAGENET_STD
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,17 +71,41 @@ class SmallVision(nn.Module):
 
 
 class PretrainedVision(nn.Module):
-    """A convolutional encoder of transformers, such as ResNet-50; its last map serves for both."""
+    """An encoder of transformers, its last map for both: ResNets, and ViT, CLIP, SigLIP or DINO.
 
-    def __init__(self, backbone: nn.Module, width: int) -> None:
+    Transformers get their tokens of patches back as a map, and their positions interpolated to the
+    size of the image.
+    """
+
+    def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
-        self.backbone = backbone
-        self.width = self.fine_width = width
+        self.backbone: nn.Module = getattr(backbone, 'vision_model', backbone)
+        config: Any = self.backbone.config
+        self.width: int = _width(config)
+        self.fine_width = self.width
+        self._patch = getattr(config, 'patch_size', 0)
+        self._settings = {}
+        if 'interpolate_pos_encoding' in signature(self.backbone.forward).parameters:
+            self._settings = {'interpolate_pos_encoding': True}
+        normalised = (n for kind, n in NORMALISED.items() if config.model_type.startswith(kind))
+        self.mean, self.std = next(normalised, (IMAGENET_MEAN, IMAGENET_STD))
 
     def forward(self, images_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         """Return the last map, twice."""
-        maps_BCHW = self.backbone(images_BCHW).last_hidden_state
-        return maps_BCHW, maps_BCHW
+        found = self.backbone(images_BCHW, **self._settings).last_hidden_state
+        if found.ndim == 3:  # tokens; those of classes and registers come first
+            rows, columns = (size // self._patch for size in images_BCHW.shape[2:])
+            found = found[:, -rows * columns :].transpose(1, 2).unflatten(2, (rows, columns))
+        return found, found
+
+
+def _width(config: Any) -> int:  # noqa: ANN401 - a transformers configuration
+    width = getattr(config, 'hidden_sizes', [0])[-1] or getattr(config, 'hidden_size', 0)
+    if not width or (not hasattr(config, 'hidden_sizes') and not hasattr(config, 'patch_size')):
+        raise CheckpointError(
+            f"'{config.model_type}' has no map of features; use a ResNet, ViT, CLIP or SigLIP"
+        )
+    return width
 
 
 class SmallLanguage(nn.Module):
@@ -97,12 +131,18 @@ class SmallLanguage(nn.Module):
 
 
 class PretrainedLanguage(nn.Module):
-    """A BERT-like encoder of transformers."""
+    """A BERT-like encoder of transformers, or the text half of CLIP."""
 
-    def __init__(self, backbone: nn.Module, width: int) -> None:
+    def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
-        self.backbone = backbone
-        self.width = width
+        self.backbone: nn.Module = getattr(backbone, 'text_model', backbone)
+        config: Any = self.backbone.config
+        if config.model_type.startswith('siglip'):  # transformers builds it by no configuration
+            raise CheckpointError(
+                f"'{config.model_type}' cannot be the language encoder; use a BERT-like encoder, "
+                'or CLIP'
+            )
+        self.width: int = config.hidden_size
 
     def forward(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
         """Return one contextual vector a token, (B, L, D)."""
@@ -113,19 +153,14 @@ def build_vision(config: VlaConfig) -> SmallVision | PretrainedVision:
     """Return the vision encoder, with pretrained weights unless `vision_config` is given."""
     if config.vision == SMALL:
         return SmallVision()
-    backbone = pretrained_model(config.vision, config.vision_config)
-    width = getattr(backbone.config, 'hidden_sizes', [0])[-1]
-    if not width:
-        raise CheckpointError(f"'{config.vision}' has no feature maps; use a ResNet-like encoder")
-    return PretrainedVision(backbone, width)
+    return PretrainedVision(pretrained_model(config.vision, config.vision_config))
 
 
 def build_language(config: VlaConfig) -> SmallLanguage | PretrainedLanguage:
     """Return the language encoder, with pretrained weights unless `language_config` is given."""
     if config.language == SMALL:
         return SmallLanguage(config)
-    backbone = pretrained_model(config.language, config.language_config)
-    return PretrainedLanguage(backbone, backbone.config.hidden_size)
+    return PretrainedLanguage(pretrained_model(config.language, config.language_config))
 
 
 def build_tokenizer(config: VlaConfig) -> Tokenizer:

@@ -16,12 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vla_ros.policies.vla.config import VlaConfig
-from vla_ros.policies.vla.encoders import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    build_language,
-    build_vision,
-)
+from vla_ros.policies.vla.encoders import build_language, build_vision
+from vla_ros.policies.vla.heads import build_head, mlp
 from vla_ros.types import ARM_JOINTS
 
 POINT_WIDTH = 64
@@ -33,6 +29,7 @@ class Prediction:
 
     Attributes:
         actions_BKA: normalised.
+        features_BF: what the head made them of.
         grounded_B: logit that the instruction names something in view.
         heat_BDHW: logits over the cells of the first view's fine map: where the object is, and
             with two points where it has to end.
@@ -41,6 +38,7 @@ class Prediction:
     """
 
     actions_BKA: Tensor
+    features_BF: Tensor
     grounded_B: Tensor
     heat_BDHW: Tensor | None = None
     targets_BD3: Tensor | None = None
@@ -64,7 +62,9 @@ class VlaModel(nn.Module):
         self.language = build_language(config)
         self.image_to_token = nn.Linear(self.vision.width, width)
         self.word_to_token = nn.Linear(self.language.width, width)
-        self.proprioception_to_token = nn.Linear(config.proprioception_size, width)
+        self.proprioception_to_token = None
+        if config.proprioception_size:
+            self.proprioception_to_token = nn.Linear(config.proprioception_size, width)
         rows, columns = self._map_size()
         self.row_positions = nn.Parameter(0.02 * torch.randn(rows, 1, width))
         self.column_positions = nn.Parameter(0.02 * torch.randn(1, columns, width))
@@ -81,13 +81,12 @@ class VlaModel(nn.Module):
         extra, evidence = config.proprioception_size, width
         if config.key_points:
             self.pointer = KeyPoint(self.vision.fine_width, width, (rows, columns), config.points)
-            extra += 6 * config.points
+            extra += (6 if config.proprioception_size else 3) * config.points
             evidence += POINT_WIDTH * config.points
-        self.grounded = _mlp(evidence, (POINT_WIDTH,), 1)
-        actions = config.chunk_steps * config.action_size
-        self.head = _mlp(width + extra, config.head_hidden, actions)
-        self.register_buffer('image_mean', torch.tensor(IMAGENET_MEAN).view(3, 1, 1) * 255)
-        self.register_buffer('image_std', torch.tensor(IMAGENET_STD).view(3, 1, 1) * 255)
+        self.grounded = mlp(evidence, (POINT_WIDTH,), 1)
+        self.head = build_head(width + extra, config)
+        for name, values in (('image_mean', self.vision.mean), ('image_std', self.vision.std)):
+            self.register_buffer(name, torch.tensor(values).view(3, 1, 1) * 255)
         sizes = {'proprioception': config.proprioception_size, 'action': config.action_size}
         for name, size in sizes.items():
             self.register_buffer(f'{name}_mean', torch.zeros(size))
@@ -130,24 +129,30 @@ class VlaModel(nn.Module):
         """Fuse encoded images, encoded words and proprioception (SI units) into a prediction."""
         fine_BFHW, image_BSE = images
         batch = len(words_BLE)
-        state_BP = (proprioception_BP - self.proprioception_mean) / self.proprioception_std
-        action = self.action_token.expand(batch, -1, -1)
-        state = self.proprioception_to_token(state_BP).unsqueeze(1)
-        tokens = torch.cat([action, state, words_BLE, image_BSE], dim=1)
-        padded = functional.pad(~mask_BL, (2, image_BSE.shape[1]), value=False)
+        leading = [self.action_token.expand(batch, -1, -1)]
+        features = []
+        if self.proprioception_to_token is not None:
+            state_BP = (proprioception_BP - self.proprioception_mean) / self.proprioception_std
+            leading.append(self.proprioception_to_token(state_BP).unsqueeze(1))
+            features.append(state_BP)
+        tokens = torch.cat([*leading, words_BLE, image_BSE], dim=1)
+        padded = functional.pad(~mask_BL, (len(leading), image_BSE.shape[1]), value=False)
         fused_BTE = self.fusion(tokens, src_key_padding_mask=padded)
         action_BE = fused_BTE[:, 0]
-        features, evidence = [action_BE, state_BP], [action_BE]
+        features, evidence = [action_BE, *features], [action_BE]
         heat = targets = None
         if self.pointer is not None:
             image_BSE = fused_BTE[:, -image_BSE.shape[1] :]
             heat, targets, match_BF = self.pointer(fine_BFHW, image_BSE, action_BE)
-            tool_B13 = proprioception_BP[:, None, ARM_JOINTS : ARM_JOINTS + 3]
-            features += [targets.flatten(1), (5.0 * (targets - tool_B13)).flatten(1)]
+            features.append(targets.flatten(1))
+            if self.proprioception_to_token is not None:
+                tool_B13 = proprioception_BP[:, None, ARM_JOINTS : ARM_JOINTS + 3]
+                features.append((5.0 * (targets - tool_B13)).flatten(1))
             evidence.append(match_BF)
-        actions = self.head(torch.cat(features, dim=-1))
+        features_BF = torch.cat(features, dim=-1)
         return Prediction(
-            actions.unflatten(-1, (self.config.chunk_steps, self.config.action_size)),
+            self.head(features_BF),
+            features_BF,
             self.grounded(torch.cat(evidence, dim=-1)).squeeze(-1),
             heat,
             targets,
@@ -172,7 +177,7 @@ class KeyPoint(nn.Module):
         self.key = nn.Conv2d(fine_width, POINT_WIDTH, 1)
         self.query = nn.Linear(width, POINT_WIDTH * points)
         self.token_score = nn.Linear(width, points)
-        self.goal = _mlp((2 + POINT_WIDTH) * points, (128, 128), 3 * points)
+        self.goal = mlp((2 + POINT_WIDTH) * points, (128, 128), 3 * points)
 
     def forward(
         self, fine_BFHW: Tensor, tokens_BSE: Tensor, action_BE: Tensor
@@ -197,11 +202,3 @@ class KeyPoint(nn.Module):
         goals_BD3 = self.goal(seen).unflatten(-1, (self.points, 3))
         heat_BDHW = heat_BDN.unflatten(2, (rows, columns))
         return heat_BDHW, goals_BD3, (query_BDF * pooled_BDF).flatten(1)
-
-
-def _mlp(width_in: int, hidden: tuple[int, ...], width_out: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for width in hidden:
-        layers += [nn.Linear(width_in, width), nn.GELU()]
-        width_in = width
-    return nn.Sequential(*layers, nn.Linear(width_in, width_out))

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from torch import Tensor
 
 from vla_ros.core.embodiment import Embodiment
 from vla_ros.policies.checkpoint import Manifest
 from vla_ros.training.table_batches import Batch
-from vla_ros.types import FloatArray
+from vla_ros.types import ARM_JOINTS, FloatArray
+
+MIN_RANGE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,13 @@ class Ranges:
     action_max: FloatArray
     action_mean: FloatArray
     action_std: FloatArray
+
+    def bins(self, size: int) -> tuple[FloatArray, FloatArray]:
+        """Return least and most (A,) of the first `size` actions, velocities symmetric about 0."""
+        least, most = self.action_min[:size].copy(), self.action_max[:size].copy()
+        fastest = np.maximum(abs(least), abs(most))[:ARM_JOINTS]
+        least[:ARM_JOINTS], most[:ARM_JOINTS] = -fastest, fastest
+        return least, np.maximum(most, least + MIN_RANGE)
 
 
 class Learner(Protocol):

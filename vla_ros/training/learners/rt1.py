@@ -27,7 +27,7 @@ from vla_ros.training.table_batches import Batch
 from vla_ros.types import ARM_JOINTS
 
 LOOK_WEIGHT = 0.2
-MIN_STD, MIN_RANGE = 1e-3, 1e-3
+MIN_STD = 1e-3
 
 
 class Rt1Learner:
@@ -59,25 +59,18 @@ class Rt1Learner:
             CheckpointError: pretrained weights that are nowhere, or do not fit.
         """
         model, config = build_rt1(self.config), self.config
-        mean, std, least, most = (
-            torch.as_tensor(values).float()
-            for values in (
-                ranges.state_mean, ranges.state_std, ranges.action_min, ranges.action_max
-            )
-        )  # fmt: skip
+        mean, std = (torch.as_tensor(v).float() for v in (ranges.state_mean, ranges.state_std))
+        least, most = (torch.as_tensor(v).float() for v in ranges.bins(config.action_size))
         if len(mean) != config.state_size or len(least) < config.action_size:
             raise ConfigError(
                 f'the data holds states of {len(mean)} and actions of {len(least)} numbers; '
                 f'state_size is {config.state_size}, gripper {str(config.gripper).lower()} '
                 f'means actions of {config.action_size}'
             )
-        most, least = most[: config.action_size].clone(), least[: config.action_size].clone()
-        fastest = torch.maximum(most.abs(), least.abs())[:ARM_JOINTS]
-        most[:ARM_JOINTS], least[:ARM_JOINTS] = fastest, -fastest
         model.state_mean.copy_(mean)
         model.state_std.copy_(std.clamp_min(MIN_STD))
         model.bins.low_A.copy_(least)
-        model.bins.high_A.copy_(torch.maximum(most, least + MIN_RANGE))
+        model.bins.high_A.copy_(most)
         return model
 
     def predict(self, model: Rt1Model, batch: Batch) -> tuple[Prediction, Tensor]:

@@ -6,7 +6,7 @@ B sentences, V views, K chunk steps, A action, D places, P state.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -17,8 +17,10 @@ from vla_ros.errors import ConfigError
 from vla_ros.policies.checkpoint import Manifest
 from vla_ros.policies.vla.config import VlaConfig
 from vla_ros.policies.vla.encoders import build_tokenizer
+from vla_ros.policies.vla.heads import BinnedHead
 from vla_ros.policies.vla.loading import save_vla
 from vla_ros.policies.vla.model import Prediction, VlaModel
+from vla_ros.training.adapters import tune_encoder, without_adapters
 from vla_ros.training.learners.learner import Ranges, mean_of
 from vla_ros.training.objective import GOAL_SCALE_M, HEAT_WEIGHT, place_weights
 from vla_ros.training.table_batches import Batch
@@ -50,23 +52,26 @@ class VlaLearner:
             CheckpointError: pretrained weights that are nowhere, or do not fit.
         """
         config, model = self.config, VlaModel(self.config)
-        if (
-            len(ranges.state_mean) != config.proprioception_size
-            or len(ranges.action_mean) < config.action_size
-        ):
+        size = config.proprioception_size
+        if size not in (0, len(ranges.state_mean)) or len(ranges.action_mean) < config.action_size:
             raise ConfigError(
                 f'the data holds states of {len(ranges.state_mean)} and actions of '
-                f'{len(ranges.action_mean)} numbers; proprioception_size is '
-                f'{config.proprioception_size}, gripper {str(config.gripper).lower()} means '
+                f'{len(ranges.action_mean)} numbers; proprioception_size is {size}, '
+                f'gripper {str(config.gripper).lower()} means '
                 f'actions of {config.action_size}'
             )
         for buffer, values in (
-            (model.proprioception_mean, ranges.state_mean),
-            (model.proprioception_std, ranges.state_std.clip(MIN_STD)),
+            (model.proprioception_mean, ranges.state_mean[:size]),
+            (model.proprioception_std, ranges.state_std[:size].clip(MIN_STD)),
             (model.action_mean, ranges.action_mean[: config.action_size]),
             (model.action_std, ranges.action_std[: config.action_size].clip(MIN_STD)),
         ):
             buffer.copy_(torch.as_tensor(values))
+        if isinstance(model.head, BinnedHead):
+            edges = (torch.as_tensor(v).float() for v in ranges.bins(config.action_size))
+            model.head.fit_range(*((e - model.action_mean) / model.action_std for e in edges))
+        tune_encoder(model.vision, config.vision_tuning, config.lora_rank)
+        tune_encoder(model.language, config.language_tuning, config.lora_rank)
         return model
 
     def predict(self, model: VlaModel, batch: Batch) -> Prediction:
@@ -81,15 +86,15 @@ class VlaLearner:
     def losses(self, model: VlaModel, batch: Batch) -> dict[str, Tensor]:
         """Return the terms of the loss.
 
-        L1 of the normalised chunk (Zhao et al., ACT, 2023, section IV-C), cross-entropy of whether
-        the instruction names something in view, and, where it is known, of where that is and has
-        to end (heat, cross-entropy; target, L1 in decimetres).
+        Of the action what the head says (by default L1 of the normalised chunk: Zhao et al., ACT,
+        2023), cross-entropy of whether the instruction names something in view, and, where it is
+        known, of where that is and has to end (heat, cross-entropy; target, L1 in decimetres).
         """
         prediction = self.predict(model, batch)
         counts_BK = batch.valid_BK & batch.grounded_B[:, None]
         size = self.config.action_size
         actions_BKA = (batch.actions_BKA[..., :size] - model.action_mean) / model.action_std
-        off_BK = (prediction.actions_BKA - actions_BKA).abs().mean(-1)
+        off_BK = model.head.off(prediction.features_BF, actions_BKA)
         terms = {
             'action': mean_of(off_BK, counts_BK),
             'grounded': functional.binary_cross_entropy_with_logits(
@@ -138,4 +143,5 @@ class VlaLearner:
         self, model: VlaModel, folder: Path, embodiment: Embodiment, training: dict[str, Any]
     ) -> Manifest:
         """Write the model as a checkpoint."""
-        return save_vla(folder, model, embodiment, training)
+        plain = cast('VlaModel', without_adapters(model))
+        return save_vla(folder, plain, embodiment, training)
