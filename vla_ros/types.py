@@ -14,6 +14,8 @@ ImageArray = NDArray[np.uint8]
 DepthArray = NDArray[np.float32]
 
 ARM_JOINTS = 7
+TASKS = ('reach', 'push', 'pick', 'put')
+"""What the arm can be asked to do with an object in the simulator."""
 
 
 @dataclass(frozen=True)

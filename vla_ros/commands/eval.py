@@ -57,7 +57,7 @@ def main(
         against: another policy, which runs the same trials; compared by the exact McNemar test.
         json_file: write the figures to this file as JSON.
         through: sim steps the simulator directly; ros runs the same trials through the three
-            processes and DDS, in real time (reach alone).
+            processes and DDS, in real time.
         device: auto, cpu or cuda.
         workers: parallel processes, for sim.
         backend: of joblib: loky is processes here; ray or dask use a cluster.
@@ -68,7 +68,9 @@ def main(
     if task == 'reach' and not more:
         return _reach(episodes, seed, phrasings, policy, json_file, through, device, workers)
     if through == 'ros':
-        raise ConfigError('--through ros measures --task reach alone, without suites or reports')
+        if more:
+            raise ConfigError('--through ros runs the plain trials alone: no suites, no reports')
+        return _tasks_through_ros(task, episodes, seed, phrasings, policy, json_file, device)
     return _tasks(
         task, episodes, seed, phrasings, policy, suite, report_file, against, json_file, device,
         workers, backend,
@@ -102,6 +104,37 @@ def _tasks(
         )
         print(f'written to {report_file}')
     write_json(json_file, tasks.as_json(found, comparisons))
+    return 0
+
+
+def _tasks_through_ros(
+    task: str, episodes: int, seed: int, phrasings: str, policy: str, json_file: Path | None,
+    device: str,
+) -> int:  # fmt: skip
+    from vla_ros.ros.evaluation import run_task_episodes_through_ros
+    from vla_ros.training import evaluate_tasks as tasks
+
+    config = tasks.EvalConfig(
+        tasks=tasks.TASKS if task == ALL else (task,), episodes=episodes, seed=seed,
+        phrasings=phrasings,
+    )  # fmt: skip
+    rows = []
+    for (name, _), trials in tasks.plan(config).items():
+        plan = [trial.episode for trial in trials]
+        runs = run_task_episodes_through_ros(plan, policy, device=device)
+        rows.append(report(with_progress(runs, len(plan)), policy=policy, seed=seed, task=name))
+    console, table = Console(), Table(title=f'policy {policy}, through ROS')
+    for heading in ('task', 'met', '95 %', 'wrong'):
+        table.add_column(heading, justify='left' if heading == 'task' else 'right')
+    for row in rows:
+        low, high = row.wilson_95
+        table.add_row(
+            row.task, f'{row.successes}/{row.episodes}', f'{100 * low:.0f}-{100 * high:.0f}',
+            f'{row.wrong_object_rate:.0%}',
+        )  # fmt: skip
+    console.print(table)
+    found = [asdict(row) for row in rows]
+    write_json(json_file, found if task == ALL else found[0])
     return 0
 
 
@@ -175,7 +208,7 @@ def _show(found: EvalReport, outcomes: Sequence[Outcome], phrasings: str) -> Non
         f'{found.success_rate:.1%}',
         f'{low:.1%} to {high:.1%}',
         f'{found.wrong_object_rate:.1%}',
-        f'{1000 * found.median_error_m:.1f} mm',
+        f'{1000 * (found.median_error_m or 0.0):.1f} mm',
     )
     console.print(table)
     failed = failures(outcomes)

@@ -25,6 +25,7 @@ def main(
     device: str = _DEFAULTS['device'],
     instruction: str = _DEFAULTS['instruction'],
     seed: str = _DEFAULTS['seed'],
+    task: str = _DEFAULTS['task'],
     threads: str = _DEFAULTS['threads'],
     image_width: str = _DEFAULTS['image_width'],
     image_height: str = _DEFAULTS['image_height'],
@@ -45,6 +46,8 @@ def main(
         device: auto, cpu or cuda.
         instruction: what to do from the start; empty waits for vla-ros say.
         seed: layout of the objects of the simulated scene.
+        task: kind of simulated scene: reach, push, pick, put; there are bowls in those of the last
+            three.
         threads: CPU threads of the policy.
         image_width: width of the simulated cameras; 0 takes the arm's YAML.
         image_height: height of the simulated cameras; 0 takes the arm's YAML.

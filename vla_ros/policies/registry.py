@@ -10,6 +10,7 @@ import torch
 from vla_ros.core.embodiment import Embodiment
 from vla_ros.errors import CheckpointError, ConfigError, choose
 from vla_ros.paths import policies_dir
+from vla_ros.policies import plugins
 from vla_ros.policies.checkpoint import Manifest, read_manifest
 from vla_ros.policies.cliport.loading import load_cliport
 from vla_ros.policies.hold import HoldPolicy
@@ -46,10 +47,19 @@ def load_policy(name_or_folder: str, embodiment: Embodiment, device: str = 'auto
         names = ', '.join([HOLD, *shipped])
         raise CheckpointError(f"policy '{name_or_folder}' is neither a folder nor one of: {names}")
     manifest = read_manifest(folder)
-    loader = LOADERS.get(manifest.kind)
-    if loader is None:
-        raise CheckpointError(f"{folder}: kind '{manifest.kind}'; known: {', '.join(LOADERS)}")
-    return loader(folder, manifest, embodiment, choose_device(device))
+    return _loader(folder, manifest.kind)(folder, manifest, embodiment, choose_device(device))
+
+
+def _loader(folder: Path, kind: str) -> Loader:
+    if kind in LOADERS:
+        return LOADERS[kind]
+    found = plugins.installed(plugins.LOADERS)
+    if kind not in found:
+        known = ', '.join(sorted({*LOADERS, *found}))
+        raise CheckpointError(
+            f"{folder}: kind '{kind}'; known: {known}. Is the package installed that brings it?"
+        )
+    return found[kind].load()
 
 
 def choose_device(name: str) -> torch.device:

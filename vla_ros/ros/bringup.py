@@ -13,6 +13,7 @@ from pathlib import Path
 from vla_ros.core.embodiment import OUTPUT_MODES, available_arms
 from vla_ros.errors import ConfigError, choose
 from vla_ros.paths import config_dir
+from vla_ros.types import TASKS
 
 SIMULATED_ARM = 'sim'
 SHIPPED_POLICY = 'vla-reach'
@@ -61,6 +62,11 @@ ARGUMENTS = (
     Argument('device', 'auto', 'auto, cpu or cuda'),
     Argument('instruction', '', 'what to do from the start; empty waits for /vla/instruction'),
     Argument('seed', '5', 'layout of the objects of the simulated scene'),
+    Argument(
+        'task',
+        'reach',
+        f'kind of simulated scene: {", ".join(TASKS)}; there are bowls in those of the last three',
+    ),
     Argument('threads', '1', 'CPU threads of the policy'),
     Argument('image_width', '0', "width of the simulated cameras; 0 takes the arm's YAML"),
     Argument('image_height', '0', "height of the simulated cameras; 0 takes the arm's YAML"),
@@ -111,7 +117,8 @@ def node_specs(arguments: Mapping[str, str]) -> list[NodeSpec]:
     specs: list[NodeSpec] = []
     if TRUTH.get(values['sim'], arm == SIMULATED_ARM):
         numbers = {name: _whole(values, name) for name in ('seed', 'image_width', 'image_height')}
-        specs.append(NodeSpec('sim_node', False, parameters={'arm': arm, **numbers}))
+        scene = {'arm': arm, 'task': choose('task', values['task'], TASKS), **numbers}
+        specs.append(NodeSpec('sim_node', False, parameters=scene))
     button = values['estop_topic']
     guard: dict[str, bool | int | float | str] = {'arm': arm, 'output': values['output']}
     guard |= {'estop_topic': button, 'estop_required': bool(button), 'autostart': True}

@@ -127,14 +127,14 @@ class RosRollout:
             return f'{qos.SIM_NODE} has not shown its scene'
         return ''
 
-    def reset(self, seed: int) -> dict[str, FloatArray]:
+    def reset(self, seed: int, task: str = 'reach') -> dict[str, FloatArray]:
         """Stop the arm, put it at home before other objects, re-arm; return object → target point.
 
         Raises:
             VlaRosError: a node does not answer, or the guard refuses to be re-armed.
         """
         self.halt()
-        objects = reset_scene(self.session, seed)['objects']
+        objects = reset_scene(self.session, seed, task)['objects']
         self._targets_m = {name: np.array(place['target_m']) for name, place in objects.items()}
         self._tool.clear()
         self.session.spin_until(lambda: self._tool, _REARM_S)
@@ -150,6 +150,16 @@ class RosRollout:
             lambda: not self.session.value(qos.POLICY_NODE, 'instruction'), _REARM_S
         ):
             raise VlaRosError(f'{qos.POLICY_NODE} does not let go of its instruction')
+
+    def met(self, *, fresh: bool = False) -> tuple[str, ...]:
+        """Return the sentences of what is met in the scene, as sim_node said last.
+
+        `fresh` waits until it says so again.
+        """
+        if fresh:
+            self.session.status.pop(qos.SIM_NODE, None)
+            self.session.spin_until(lambda: qos.SIM_NODE in self.session.status, _REARM_S)
+        return tuple(self.session.value(qos.SIM_NODE, 'met').split(', '))
 
     def rearm(self) -> None:
         """Let the arm move again; a guard that waits for fresh joint states is asked again."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from vla_ros.core.embodiment import CameraConfig, Embodiment
 from vla_ros.errors import ConfigError, choose
-from vla_ros.sim.world import SCENES
+from vla_ros.types import TASKS
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class SimConfig:
         """Refuse values that no simulation can run with."""
         if self.seed < 0:
             raise ConfigError(f'seed is {self.seed}; it must be 0 or more')
-        choose('task', self.task, SCENES)
+        choose('task', self.task, TASKS)
         if not 0 <= self.cameras_hz <= 100:
             raise ConfigError(f'cameras_hz is {self.cameras_hz}; it must be within 0 and 100')
         for name in ('image_width', 'image_height'):
@@ -61,7 +61,7 @@ class SimConfig:
 def why_not(name: str, value: object) -> str:
     """Return why a parameter may not be set while the node runs; empty when it may."""
     if name == 'task':
-        return '' if value in SCENES else f'task must be one of: {", ".join(SCENES)}'
+        return '' if value in TASKS else f'task must be one of: {", ".join(TASKS)}'
     if name != 'seed':
         return f"'{name}' is read at the start only"
     return '' if isinstance(value, int) and value >= 0 else 'seed must be 0 or more'

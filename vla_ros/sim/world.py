@@ -19,10 +19,9 @@ from vla_ros.sim.layout import Pose, TableLayout, sample_layout, sample_table
 from vla_ros.sim.scene import CONTAINERS, OBJECT_KINDS, build_model
 from vla_ros.sim.surfaces import Surfaces
 from vla_ros.sim.views import Views
-from vla_ros.types import ARM_JOINTS, DepthArray, FloatArray, ImageArray
+from vla_ros.types import ARM_JOINTS, TASKS, DepthArray, FloatArray, ImageArray
 
 HOVER_HEIGHT_M = 0.10  # a reach ends this far above the centre of the named object
-SCENES = ('reach', 'push', 'pick', 'put')
 _HOME_OPENING_M = 0.04
 _PARKED_M = (-60.0, 0.0, 1.0)  # where objects wait that are not on the table: far behind
 _IMAGINED_STEP_S = 0.01  # coarser than the model's own: what may come is cheap to look at
@@ -84,7 +83,7 @@ class World:
         Raises:
             ConfigError: there are no scenes for such a task.
         """
-        choose('task', task, SCENES)
+        choose('task', task, TASKS)
         if task == 'reach':
             layout = TableLayout(tuple(sample_layout(np.random.default_rng(seed))), ())
         else:

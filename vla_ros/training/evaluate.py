@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import joblib
 import torch
@@ -15,7 +16,10 @@ from vla_ros.core.embodiment import load_arm
 from vla_ros.policies.registry import load_policy
 from vla_ros.sim.env import EPISODE_S, ReachEnv, reach_env
 from vla_ros.sim.episodes import Episode, Outcome, judge
+from vla_ros.sim.tasks.episodes import TaskOutcome
 from vla_ros.types import Policy
+
+AnyOutcome = TypeVar('AnyOutcome', Outcome, TaskOutcome)
 
 EXECUTION_HORIZON = 2
 """Steps of a chunk that are driven before a policy is asked again, unless it has its own."""
@@ -32,7 +36,7 @@ class EvalReport:
     success_rate: float
     wilson_95: tuple[float, float]
     wrong_object_rate: float
-    median_error_m: float
+    median_error_m: float | None
     seed: int
 
 
@@ -80,10 +84,10 @@ def _run_part(part: Sequence[Episode], policy: str, arm: str, device: str) -> li
     return [run_episode(env, loaded, episode) for episode in part]
 
 
-def with_progress(outcomes: Iterable[Outcome], total: int) -> list[Outcome]:
+def with_progress(outcomes: Iterable[AnyOutcome], total: int) -> list[AnyOutcome]:
     """Collect outcomes behind a progress bar that shows the successes so far."""
     columns = (TextColumn('eval'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    done: list[Outcome] = []
+    done: list[AnyOutcome] = []
     with Progress(*columns, TextColumn('{task.fields[reached]} reached')) as progress:
         bar = progress.add_task('eval', total=total, reached=0)
         for outcome in outcomes:
@@ -92,9 +96,12 @@ def with_progress(outcomes: Iterable[Outcome], total: int) -> list[Outcome]:
     return done
 
 
-def report(outcomes: Sequence[Outcome], *, policy: str, seed: int, task: str) -> EvalReport:
-    """Sum up the outcomes."""
+def report(
+    outcomes: Sequence[Outcome | TaskOutcome], *, policy: str, seed: int, task: str
+) -> EvalReport:
+    """Sum up the outcomes; no error where none is known."""
     count, successes = len(outcomes), sum(o.success for o in outcomes)
+    errors_m = [o.error_m for o in outcomes if math.isfinite(o.error_m)]
     return EvalReport(
         task=task,
         policy=policy,
@@ -103,7 +110,7 @@ def report(outcomes: Sequence[Outcome], *, policy: str, seed: int, task: str) ->
         success_rate=successes / count,
         wilson_95=wilson_95(successes, count),
         wrong_object_rate=sum(o.wrong_object for o in outcomes) / count,
-        median_error_m=statistics.median(o.error_m for o in outcomes),
+        median_error_m=statistics.median(errors_m) if errors_m else None,
         seed=seed,
     )
 

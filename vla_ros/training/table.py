@@ -133,7 +133,7 @@ def _labels(dataset: Dataset, chunk_steps: int, first: NDArray[np.int64]) -> dic
         return {
             'actions_NMKA': actions,
             'valid_NMK': valid,
-            'tasks_NM': columns['label.task_index'],
+            'tasks_NM': columns['label.task_index'].reshape(len(actions), -1),
             'points_NM23': columns['label.points_m'],
             'pixels_NM22': columns['label.pixels'],
         }

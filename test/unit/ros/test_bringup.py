@@ -26,9 +26,13 @@ def test_three_nodes_and_only_two_on_a_real_arm():
 
 def test_arguments_reach_the_nodes():
     specs = {
-        s.name: s for s in node_specs({'seed': '5', 'instruction': 'go', 'output': 'velocity'})
+        s.name: s
+        for s in node_specs(
+            {'seed': '5', 'task': 'put', 'instruction': 'go', 'output': 'velocity'}
+        )
     }
     assert specs['sim_node'].parameters['seed'] == 5
+    assert specs['sim_node'].parameters['task'] == 'put'
     assert specs['policy_node'].parameters['instruction'] == 'go'
     assert specs['guard_node'].parameters['output'] == 'velocity'
     assert all(path.is_file() for path in specs['guard_node'].parameter_files)
@@ -56,6 +60,7 @@ def test_a_button_that_is_named_is_required():
         ({'speed': '9'}, "unknown argument 'speed'; known: arm"),
         ({'arm': 'r2d2'}, "unknown arm 'r2d2'"),
         ({'sim': 'maybe'}, 'true'),
+        ({'task': 'juggle'}, "unknown task 'juggle'; choose one of: pick"),
         ({'threads': 'two'}, 'not a whole number'),
     ],
 )

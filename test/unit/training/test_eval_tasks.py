@@ -156,7 +156,7 @@ def test_the_expert_does_what_is_said_and_no_more(tmp_path):
     [
         ('--task push --suite plian', 'plain'),
         ('--task push --suite plain plain', 'twice'),
-        ('--task put --through ros', 'reach alone'),
+        ('--task put --through ros --suite plain', 'the plain trials alone'),
         ('--task pick --report /nowhere/a.html', 'no such folder'),
         ('--task pick --policy nobody', 'neither a folder'),
     ],

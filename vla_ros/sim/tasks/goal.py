@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from vla_ros.errors import ConfigError, choose
 from vla_ros.sim.scene import CONTAINERS, OBJECT_KINDS
+from vla_ros.types import TASKS
 
-TASKS = ('reach', 'push', 'pick', 'put')
 DIRECTIONS = {
     'left': (0.0, 1.0),
     'right': (0.0, -1.0),

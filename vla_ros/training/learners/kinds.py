@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any
 
 from vla_ros.core.strict_yaml import build, typed
 from vla_ros.data.reader import Dataset
 from vla_ros.errors import ConfigError, choose
+from vla_ros.policies import plugins
 from vla_ros.policies.preprocessing import PROPRIOCEPTION_SIZE
 from vla_ros.policies.rt1.config import Rt1Config
 from vla_ros.policies.vla.config import VlaConfig
@@ -25,15 +27,17 @@ def make_learner(kind: str, dataset: Dataset, settings: Settings | None = None) 
     """Return the learner of a new model that fits a data set.
 
     Args:
-        kind: one of KINDS.
+        kind: one of KINDS, or of an installed package.
         dataset: says cameras, sizes, rate, and whether there is a gripper.
         settings: fields of the model's configuration that are to differ from the defaults.
 
     Raises:
         ConfigError: an unknown kind or field, or a value that cannot be.
     """
-    choose('policy', kind, KINDS)
-    return KINDS[kind](_shared(dataset), dataset, dict(settings or {}))
+    others = plugins.installed(plugins.LEARNERS)
+    choose('policy', kind, {*KINDS, *others})
+    make = KINDS[kind] if kind in KINDS else others[kind].load()
+    return make(_shared(dataset), dataset, dict(settings or {}))
 
 
 def _shared(dataset: Dataset) -> dict[str, Any]:
@@ -59,7 +63,7 @@ def _shared(dataset: Dataset) -> dict[str, Any]:
 def _rt1(shared: Settings, dataset: Dataset, settings: Settings) -> Learner:
     state = dataset.spec.features['observation.state'].shape[0]
     size = {'state_size': PROPRIOCEPTION_SIZE + (state > ARM_JOINTS)}
-    return Rt1Learner(_config(Rt1Config, {**shared, **size}, settings))
+    return Rt1Learner(configured(Rt1Config, {**shared, **size}, settings))
 
 
 def _vla(shared: Settings, dataset: Dataset, settings: Settings) -> Learner:
@@ -70,12 +74,20 @@ def _vla(shared: Settings, dataset: Dataset, settings: Settings) -> Learner:
         'key_points': labelled,
         'points': 2 if labelled else 1,
     }
-    return VlaLearner(_config(VlaConfig, {**shared, **found}, settings))
+    return VlaLearner(configured(VlaConfig, {**shared, **found}, settings))
 
 
-def _config(kind: type[Any], shared: Settings, settings: Settings) -> Any:  # noqa: ANN401
+def configured(kind: type[Any], shared: Settings, settings: Settings) -> Any:  # noqa: ANN401
+    """Return a configuration: what the data say of its fields, and what the user says.
+
+    Raises:
+        ConfigError: the user names an unknown field, or a value that cannot be.
+    """
     where = f'model of kind {kind.__name__}'
-    return build(kind, {**shared, **typed(kind, settings, where)}, where)
+    known = {field.name: shared[field.name] for field in fields(kind) if field.name in shared}
+    return build(kind, {**known, **typed(kind, settings, where)}, where)
 
 
-KINDS: dict[str, Callable[[Settings, Dataset, Settings], Learner]] = {'rt1': _rt1, 'vla': _vla}
+MakeLearner = Callable[[Settings, Dataset, Settings], Learner]
+"""What the data say of a model of any kind, the data, and what the user says of the model."""
+KINDS: dict[str, MakeLearner] = {'rt1': _rt1, 'vla': _vla}
