@@ -23,6 +23,9 @@ class FitConfig:
         threads: torch threads on the CPU; 0 leaves it to torch.
         brightness: share by which brightness and contrast of images are changed.
         noise: standard deviation of what is added to them, of 255.
+        drive_steps: after so many steps the policy drives the simulated arm, where the data are of
+            its tasks; 0 for never.
+        drive_episodes: of each task, every time.
         compile: let torch compile the model; pays on GPUs, for long trainings.
     """
 
@@ -43,12 +46,18 @@ class FitConfig:
     brightness: float = 0.25
     noise: float = 4.0
     compile: bool = False
+    drive_steps: int = 1000
+    drive_episodes: int = 10
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
         for name in ('steps', 'images', 'accumulate', 'warm_up_steps'):
             check_at_least(name, getattr(self, name), 1)
-        for name in ('seed', 'threads', 'refusals', 'brightness', 'noise', 'weight_decay'):
+        not_negative = (
+            'seed', 'threads', 'refusals', 'brightness', 'noise', 'weight_decay', 'drive_steps',
+            'drive_episodes',
+        )  # fmt: skip
+        for name in not_negative:
             check_at_least(name, getattr(self, name), 0)
         if self.refusals >= self.sentences:
             raise ConfigError(

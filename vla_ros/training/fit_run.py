@@ -15,6 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from vla_ros.core.embodiment import load_arm
 from vla_ros.data.reader import Dataset, open_dataset
 from vla_ros.errors import ConfigError
+from vla_ros.training.driving import Driving
 from vla_ros.training.fit import Fit, make_accelerator
 from vla_ros.training.fit_config import FitConfig
 from vla_ros.training.learners.kinds import make_learner
@@ -85,11 +86,14 @@ def fit_table(run: Run, config: FitConfig, *, restart: bool = False) -> dict[str
             (table.rows(begin, len(table)), config.seed + 1),
         )
     )
-    settings = {**asdict(config), 'data': str(run.data), 'kind': run.kind, 'frames': len(table)}
+    settings = {name: value for name, value in asdict(config).items() if 'drive' not in name}
+    settings |= {'data': str(run.data), 'kind': run.kind, 'frames': len(table)}
     model = learner.build(ranges_of(table.rows(0, begin)))
     fit = Fit(learner, model, batches, validation, config, settings, accelerator)
     run.output.mkdir(parents=True, exist_ok=True)
-    _steps(fit, config, run.output, restart, show=accelerator.is_main_process)
+    episodes = config.drive_episodes if config.drive_steps else 0
+    driving = Driving(learner, embodiment, dataset.tasks, episodes)
+    _steps(fit, config, run.output, restart, driving, show=accelerator.is_main_process)
     judged = fit.validate(JUDGED_BATCHES)
     training = {
         'command': run.command,
@@ -154,7 +158,9 @@ def _write(
     (run.output / UNFINISHED).unlink(missing_ok=True)
 
 
-def _steps(fit: Fit, config: FitConfig, output: Path, restart: bool, *, show: bool) -> None:
+def _steps(
+    fit: Fit, config: FitConfig, output: Path, restart: bool, driving: Driving, *, show: bool
+) -> None:
     """Take the steps that are left, with a progress bar, a log and a state to resume from."""
     unfinished, log = output / UNFINISHED, Log(output / LOG)
     if unfinished.is_file() and not restart:
@@ -180,9 +186,17 @@ def _steps(fit: Fit, config: FitConfig, output: Path, restart: bool, *, show: bo
             row['loader_share'] = fit.loading_seconds / max(fit.seconds, 1e-9)
             seen.clear()
             fit.save(unfinished)
+            row |= driving.unknown
+            if show and (fit.steps_done == config.steps or _turn(fit, config)):
+                progress.update(bar, text='driving the simulated arm')
+                row |= driving.rates(fit.model)
             if curves is not None:
                 log.add({'step': fit.steps_done, **row})
                 for name, value in row.items():
                     curves.add_scalar(name, value, fit.steps_done)
                 curves.flush()
             progress.update(bar, text=' '.join(f'{k} {v:.3f}' for k, v in row.items()))
+
+
+def _turn(fit: Fit, config: FitConfig) -> bool:
+    return bool(config.drive_steps) and fit.steps_done % config.drive_steps < REPORT_STEPS

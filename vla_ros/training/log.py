@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping
 from pathlib import Path
+
+JUDGED, DRIVEN = 'val_', 'success_'
+"""Beginnings of the columns with errors on frames held back, and with what the simulator saw."""
 
 
 class Log:
@@ -34,23 +38,32 @@ class Log:
 
 
 def draw_log(path: Path, picture: Path) -> None:
-    """Draw a log's losses and errors over the steps."""
+    """Draw a log's losses and errors over the steps, and how often the arm did what was said."""
     from matplotlib.figure import Figure
 
     with path.open(newline='', encoding='utf-8') as file:
         rows = list(csv.DictReader(file))
     names = [n for n in rows[0] if n not in ('step', 'steps_per_s', 'loader_share')]
-    steps = [int(row['step']) for row in rows]
-    figure = Figure(figsize=(10, 4), layout='constrained')
-    for axes, group, title in zip(
-        figure.subplots(1, 2),
-        ([n for n in names if not n.startswith('val_')], [n for n in names if n[:4] == 'val_']),
-        ('loss', 'error on frames held back'),
-        strict=True,
-    ):
+    parts = {
+        'loss': [n for n in names if not n.startswith((JUDGED, DRIVEN))],
+        'error on frames held back': [n for n in names if n.startswith(JUDGED)],
+        'trials met in the simulator': [n for n in names if n.startswith(DRIVEN)],
+    }
+    parts = {title: group for title, group in parts.items() if group}
+    figure = Figure(figsize=(5 * len(parts), 4), layout='constrained')
+    for axes, (title, group) in zip(figure.subplots(1, len(parts)), parts.items(), strict=True):
+        driven = group[0].startswith(DRIVEN)
         for name in group:
-            axes.plot(steps, [float(row[name]) for row in rows], label=name.removeprefix('val_'))
-        axes.set(title=title, xlabel='step', yscale='log')
+            known = [row for row in rows if math.isfinite(float(row[name]))]
+            axes.plot(
+                [int(row['step']) for row in known],
+                [float(row[name]) for row in known],
+                marker='o' if driven else '',
+                label=name.removeprefix(JUDGED).removeprefix(DRIVEN),
+            )
+        axes.set(title=title, xlabel='step', yscale='linear' if driven else 'log')
+        if driven:
+            axes.set(ylim=(-0.03, 1.03))
         axes.grid(alpha=0.3)
         axes.legend()
     figure.savefig(picture, dpi=110)

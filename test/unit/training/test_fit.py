@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import gradients, make_fit
+from tiny import TinyLearner, gradients, make_fit
 
 from vla_ros.cli import main
 from vla_ros.core.embodiment import load_arm
@@ -22,6 +23,7 @@ from vla_ros.policies.registry import load_policy
 from vla_ros.policies.rt1.policy import Rt1Policy
 from vla_ros.policies.vla.policy import VlaPolicy
 from vla_ros.sim.tasks.language import sentence
+from vla_ros.training.driving import Driving
 from vla_ros.training.fit_config import FitConfig
 from vla_ros.training.record import RecordConfig, record
 from vla_ros.training.speech import Speech, every_goal
@@ -179,10 +181,10 @@ def test_the_command_trains_and_the_gate_keeps_back_what_is_no_good(
     )
     output = tmp_path / 'rt1'
     words = ['--policy', 'rt1', '--data', str(data), '--output', str(output)]
-    assert main(['train', '--config', str(config), *words]) == 2
+    assert main(['train', str(config), *words]) == 2
     assert 'no checkpoint was written' in capsys.readouterr().err
     assert not (output / 'manifest.json').exists()
-    assert main(['train', '--config', str(config), *words, '--force']) == 0
+    assert main(['train', str(config), *words, '--force']) == 0
     training = json.loads((output / 'manifest.json').read_text())['training']
     assert training['forced'] == 'no better than holding still'
     assert training['held_out']['hold_still_rad_s'] < training['held_out']['action_rad_s']
@@ -193,7 +195,7 @@ def test_the_command_trains_and_the_gate_keeps_back_what_is_no_good(
 def test_without_a_name_the_vla_policy_is_trained(data: Path, tmp_path: Path) -> None:
     config = tmp_path / 'tiny.yaml'
     config.write_text('images: 2\nsteps: 2\nmodel: {width: 16, heads: 2, chunk_steps: 2}\n')
-    words = ['--config', str(config), '--data', str(data), '--output', str(tmp_path / 'vla')]
+    words = [str(config), '--data', str(data), '--output', str(tmp_path / 'vla')]
     assert main(['train', *words, '--force']) == 0
     assert isinstance(load_policy(str(tmp_path / 'vla'), ARM, 'cpu'), VlaPolicy)
 
@@ -206,15 +208,38 @@ def test_without_a_name_the_vla_policy_is_trained(data: Path, tmp_path: Path) ->
         ('model: {width: 0}', 'width'),
         ('refusals: 9', 'refusals: 9 is not less than sentences'),
         ('model: {fork: 1}', "unknown key 'fork'"),
+        ('data: 3', 'data: a text'),
     ],
 )
 def test_a_wrong_setting_is_named(
     data: Path, tmp_path: Path, text: str, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / 'wrong.yaml').write_text(text + '\n')
-    words = ['--config', str(tmp_path / 'wrong.yaml'), '--data', str(data), '--policy', 'rt1']
+    words = [str(tmp_path / 'wrong.yaml'), '--data', str(data), '--policy', 'rt1']
     assert main(['train', *words, '--output', str(tmp_path / 'out')]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_the_arm_is_driven_while_the_policy_is_trained(data: Path, tmp_path: Path) -> None:
+    config = tmp_path / 'tiny.yaml'
+    config.write_text(
+        'images: 2\nsteps: 2\ndrive_episodes: 1\nmodel: {width: 16, heads: 2, chunk_steps: 2}\n'
+    )
+    words = [str(config), '--data', str(data), '--output', str(tmp_path / 'vla')]
+    assert main(['train', *words, '--force']) == 0
+    with (tmp_path / 'vla' / 'log.csv').open(encoding='utf-8') as file:
+        (row,) = csv.DictReader(file)
+    asked = {text.split()[0] for text in open_dataset(data).tasks}
+    driven = {name.removeprefix('success_'): float(row[name]) for name in row if 'success' in name}
+    assert driven.keys() == asked
+    assert set(driven.values()) <= {0.0, 1.0}
+
+
+def test_an_arm_whose_data_ask_for_something_else_is_not_driven(data: Path) -> None:
+    assert Driving(TinyLearner(), ARM, ['fold the towel'], 3).rates(None) == {}
+    assert Driving(TinyLearner(), load_arm('fr3'), ['reach the red cube'], 3).tasks == ()
+    some = Driving(TinyLearner(), ARM, ['reach the red cube', 'fold the towel'], 3)
+    assert list(some.unknown) == ['success_reach'] and np.isnan(some.unknown['success_reach'])
 
 
 def test_tasks_are_read(data: Path) -> None:
