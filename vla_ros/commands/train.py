@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from vla_ros.training.fit_config import FitConfig
     from vla_ros.training.fit_run import Run
 
+SCENES_OF = 'cliport'
+"""The kind of model that learns from demonstrations, one scene each."""
 LAYOUT = Path('meta/info.json')
 """What every data set of the LeRobot layout holds."""
 
@@ -72,7 +74,7 @@ def main(
         restart: begin anew where a training was broken off.
         force: write the checkpoint although it is no better than holding still, and mark it.
     """
-    recipe, fitting, model = read_settings(config)
+    recipe, settings, model = read_settings(config)
     said = {'data': data, 'output': output, 'policy': policy, 'arm': arm}
     recipe = replace(recipe, **{k: str(v) for k, v in said.items() if v is not None})
     where = Path(recipe.data)
@@ -83,11 +85,14 @@ def main(
     }  # fmt: skip
     given = {name: value for name, value in given.items() if value is not None}
     if (where / LAYOUT).is_file():
+        from vla_ros.training.fit_config import FitConfig
         from vla_ros.training.fit_run import Run
 
         given = {'images' if name == 'batch_images' else name: v for name, v in given.items()}
         run = Run(where, folder, recipe.policy, model, recipe.arm, _command(), force)
-        return _fit(run, replace(fitting, **given), restart)
+        if recipe.policy == SCENES_OF:
+            return _fit_scenes(run, settings | given, restart)
+        return _fit(run, replace(FitConfig(), **{**settings, **given}), restart)
     if recipe.policy != 'vla' or config is not None:
         raise ConfigError(
             f"'{where}' is no data set of the LeRobot layout, so policy is 'vla' and there is no "
@@ -114,7 +119,20 @@ def _fit(run: Run, config: FitConfig, restart: bool) -> int:
     return 0
 
 
-def read_settings(path: Path | None) -> tuple[Recipe, FitConfig, dict[str, Any]]:
+def _fit_scenes(run: Run, given: dict[str, Any], restart: bool) -> int:
+    from vla_ros.training.fit_scenes import SCENES, fit_scenes
+
+    training = fit_scenes(run, replace(SCENES, **given), restart=restart)
+    judged = training['held_out']
+    print(
+        f'{training["demonstrations"]} demonstrations, {training["minutes"]} minutes; of those '
+        f'held back {judged["right"]:.0%} decided rightly, picks off by {judged["pick_mm"]:.0f} mm'
+    )
+    print(f'next: vla-ros eval --task all --policy {run.output}')
+    return 0
+
+
+def read_settings(path: Path | None) -> tuple[Recipe, dict[str, Any], dict[str, Any]]:
     """Return what a YAML file says: recipe, settings of the training, and of the model.
 
     Raises:
@@ -123,7 +141,7 @@ def read_settings(path: Path | None) -> tuple[Recipe, FitConfig, dict[str, Any]]
     from vla_ros.training.fit_config import FitConfig
 
     if path is None:
-        return Recipe(), FitConfig(), {}
+        return Recipe(), {}, {}
     ours = [field.name for field in fields(Recipe)]
     known = [*ours, *(field.name for field in fields(FitConfig)), 'model']
     content, where = read_mapping(path, f'the fields {", ".join(known)}'), str(path)
@@ -131,7 +149,8 @@ def read_settings(path: Path | None) -> tuple[Recipe, FitConfig, dict[str, Any]]
     if not isinstance(model, dict):
         raise ConfigError(f'{path}: model: a mapping of keys is needed, got {model!r}')
     recipe = typed(Recipe, {k: content.pop(k) for k in ours if k in content}, where)
-    settings = build(FitConfig, typed(FitConfig, content, where), where)
+    settings = typed(FitConfig, content, where)
+    build(FitConfig, settings, where)  # refuses what cannot be, and says where it stands
     return build(Recipe, recipe, where), settings, model
 
 

@@ -106,7 +106,7 @@ class Fit:
             self.loading_seconds += time.monotonic() - before
             last = part == config.accumulate - 1
             with nullcontext() if last else accelerator.no_sync(self._module):
-                terms = self._module(self._prepared(batch, part))
+                terms = self._module(self.prepared(batch, part))
                 accelerator.backward(torch.stack(list(terms.values())).sum() / config.accumulate)
             for name, term in terms.items():
                 sums[name] = sums.get(name, 0.0) + float(term.detach()) / config.accumulate
@@ -119,7 +119,7 @@ class Fit:
         self.seconds += time.monotonic() - started
         return sums
 
-    def _prepared(self, batch: Batch, part: int) -> Batch:
+    def prepared(self, batch: Batch, part: int) -> Batch:
         """Return the batch on the device, images jittered: random by step and process alone."""
         rank = self._accelerator.process_index
         seed = np.random.SeedSequence([self._config.seed, self.steps_done, part, rank])

@@ -12,14 +12,14 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
-from vla_ros.core.embodiment import load_arm
+from vla_ros.core.embodiment import Embodiment, load_arm
 from vla_ros.data.reader import Dataset, open_dataset
 from vla_ros.errors import ConfigError
 from vla_ros.training.driving import Driving
 from vla_ros.training.fit import Fit, make_accelerator
 from vla_ros.training.fit_config import FitConfig
 from vla_ros.training.learners.kinds import make_learner
-from vla_ros.training.learners.learner import Learner, Ranges
+from vla_ros.training.learners.learner import Ranges
 from vla_ros.training.log import Log, draw_log
 from vla_ros.training.speech import Speech
 from vla_ros.training.table import Table, load_table
@@ -93,7 +93,7 @@ def fit_table(run: Run, config: FitConfig, *, restart: bool = False) -> dict[str
     run.output.mkdir(parents=True, exist_ok=True)
     episodes = config.drive_episodes if config.drive_steps else 0
     driving = Driving(learner, embodiment, dataset.tasks, episodes)
-    _steps(fit, config, run.output, restart, driving, show=accelerator.is_main_process)
+    take_steps(fit, config, run.output, restart, driving, show=accelerator.is_main_process)
     judged = fit.validate(JUDGED_BATCHES)
     training = {
         'command': run.command,
@@ -104,7 +104,8 @@ def fit_table(run: Run, config: FitConfig, *, restart: bool = False) -> dict[str
         'held_out': {name: round(value, 5) for name, value in judged.items()},
     }
     if accelerator.is_main_process:
-        _write(run, learner, fit, training, embodiment)
+        _passed(training, run)
+        write_checkpoint(run, learner, fit, training, embodiment)
     return training
 
 
@@ -134,31 +135,35 @@ def _validation_begin(dataset: Dataset) -> int:
     return dataset.episodes[count - held_back].first
 
 
-def _write(
-    run: Run,
-    learner: Learner,
-    fit: Fit,
-    training: dict[str, Any],
-    embodiment: Any,  # noqa: ANN401
-) -> None:
-    """Write the checkpoint of a model that is better than nothing."""
+def _passed(training: dict[str, Any], run: Run) -> None:
+    """Refuse a model that is no better than nothing, or mark it if it is forced."""
     judged = training['held_out']
     error, still = judged['action_rad_s'], judged['hold_still_rad_s']
-    better = error < still
-    if not better and not run.force:
+    if error < still:
+        return
+    if not run.force:
         raise ConfigError(
             f'on held-back frames the model is off by {error:.3f} rad/s, an arm that holds still '
             f'by {still:.3f}: no checkpoint was written. Train longer, look at the data with '
             f'vla-ros data check {run.data}, or write it all the same with --force'
         )
-    if not better:
-        training['forced'] = 'no better than holding still'
+    training['forced'] = 'no better than holding still'
+
+
+def write_checkpoint(
+    run: Run,
+    learner: Any,  # noqa: ANN401  of a kind of its own
+    fit: Fit,
+    training: dict[str, Any],
+    embodiment: Embodiment,
+) -> None:
+    """Write the checkpoint and the picture of the log; nothing is left to resume."""
     learner.save(fit.model, run.output, embodiment, training)
     draw_log(run.output / LOG, run.output / PLOT)
     (run.output / UNFINISHED).unlink(missing_ok=True)
 
 
-def _steps(
+def take_steps(
     fit: Fit, config: FitConfig, output: Path, restart: bool, driving: Driving, *, show: bool
 ) -> None:
     """Take the steps that are left, with a progress bar, a log and a state to resume from."""

@@ -65,7 +65,7 @@ def test_no_batch_norm_anywhere() -> None:
 def test_parameters_are_those_that_the_layers_say() -> None:
     with torch.device('meta'):
         first = stage(64, 64)
-        spatial = SpatialStream(64, 1)
+        spatial = SpatialStream(64, 1, skips=False)
         paper = CliportModel(
             CliportConfig(
                 **CLIPORT_PAPER | {'semantic': 'small', 'language': 'small'}, vocabulary=WORDS

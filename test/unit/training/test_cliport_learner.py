@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,9 +14,11 @@ from vla_ros.policies.cliport.height_map import HeightMap
 from vla_ros.training.learners.cliport import (
     CliportLearner,
     Example,
-    augmented,
+    Scene,
+    Scenes,
     example_from_points,
 )
+from vla_ros.training.scenes import augmented
 
 CONFIG = CliportConfig(
     base_channels=4, rotations=4, crop_pixels=16, sentence_width=16, image_width=64,
@@ -30,6 +34,10 @@ def scene() -> HeightMap:
         colours[part], heights[part] = colour, 0.05
     colours[10, 22:26], heights[10, 22:26] = (255, 90, 0), 0.05  # it has a handle: turns show
     return HeightMap(colours, heights)
+
+
+def batch(*examples: Example) -> Scenes:
+    return Scenes(tuple(Scene(example, example) for example in examples))
 
 
 EXAMPLE = Example(scene(), 'put red in blue', 'put', (10, 20), (20, 45), np.pi / 2)
@@ -58,7 +66,7 @@ def test_one_scene_is_learned_by_heart() -> None:
     optimiser = torch.optim.Adam(model.parameters(), lr=5e-4)
     first = None
     for _ in range(60):
-        terms = learner.losses(model, EXAMPLE)
+        terms = learner.losses(model, batch(EXAMPLE))
         loss = torch.stack(list(terms.values())).sum()
         first = first or loss.item()
         optimiser.zero_grad()
@@ -68,9 +76,10 @@ def test_one_scene_is_learned_by_heart() -> None:
         torch.from_numpy(EXAMPLE.seen.colours)[None],
         torch.from_numpy(EXAMPLE.seen.heights_m)[None],
     )
-    ids, mask = (torch.from_numpy(a) for a in learner._tokenize(['put red in blue']))
+    ids, mask = (torch.from_numpy(a) for a in learner.tokenize(['put red in blue']))
     said = model.encode_language(ids, mask)
     assert loss.item() < 0.2 * first
+    assert learner.errors(model, batch(EXAMPLE)) == {'pick_mm': 0, 'place_mm': 0, 'right': 1}
     assert divmod(int(model.pick(maps, said).argmax()), 64) == EXAMPLE.pick
     place = np.unravel_index(int(model.place(maps, said, EXAMPLE.pick).argmax()), (4, 32, 64))
     assert tuple(map(int, place)) == (1, *EXAMPLE.place)  # a quarter turn of four
@@ -80,10 +89,35 @@ def test_a_pick_is_attention_alone() -> None:
     learner = CliportLearner(CONFIG)
     alone = Example(scene(), 'pick red', 'pick', (10, 20), (10, 20))
     model = learner.build([alone])
-    terms = learner.losses(model, alone)
+    terms = learner.losses(model, batch(alone))
     assert set(terms) == {'primitive', 'pick'}
     torch.stack(list(terms.values())).sum().backward()
     assert model.transport.fuse_key.weight.grad is None
+
+
+def test_a_turn_that_does_not_matter_is_summed_over() -> None:
+    torch.manual_seed(0)
+    learner = CliportLearner(CONFIG)
+    model = learner.build([EXAMPLE])
+    any_turn = learner.losses(model, batch(replace(EXAMPLE, turn_rad=None)))['place']
+    each = [
+        learner.losses(model, batch(replace(EXAMPLE, turn_rad=turn * np.pi / 2)))['place']
+        for turn in range(4)
+    ]
+    together = -torch.stack([-term for term in each]).logsumexp(0)
+    assert any_turn.item() == pytest.approx(together.item(), rel=1e-4)
+
+
+def test_many_scenes_lose_what_each_loses() -> None:
+    torch.manual_seed(0)
+    learner = CliportLearner(CONFIG)
+    model = learner.build([EXAMPLE])
+    other = replace(EXAMPLE, instruction='put blue in red', pick=(20, 45), place=(10, 20))
+    both = learner.losses(model, batch(EXAMPLE, other))
+    single = [learner.losses(model, batch(example)) for example in (EXAMPLE, other)]
+    for name, value in both.items():
+        mean = sum(terms[name].item() for terms in single) / 2
+        assert value.item() == pytest.approx(mean, rel=1e-4), name
 
 
 def test_points_become_pixels_and_those_outside_no_example() -> None:

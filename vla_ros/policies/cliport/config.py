@@ -52,6 +52,8 @@ class CliportConfig:
         rotations: in which an object may be placed, over a full turn.
         crop_pixels: side of the square around the pick that the query network is shown.
         kernel_channels: of key and query.
+        skips: the spatial stream's decoder is given its encoder's maps, too. The paper's goes
+            without; on a map half as fine what it would have to remember is lost.
         cameras: one, that looks down on the table and measures depth.
         chunk_steps: of the mover's chunks.
         step_s: duration of one of their steps.
@@ -73,6 +75,7 @@ class CliportConfig:
     rotations: int = 12
     crop_pixels: int = 32
     kernel_channels: int = 3
+    skips: bool = True
     cameras: tuple[str, ...] = ('top',)
     chunk_steps: int = 4
     step_s: float = 0.1
@@ -122,6 +125,7 @@ CLIPORT_PAPER: dict[str, Any] = {
     'base_channels': 64,
     'rotations': 36,
     'crop_pixels': 64,
+    'skips': False,
     'language_tokens': 77,
 }
 """The full size (Shridhar et al., CLIPort, 2021). CLIP's ResNet-50 is not in `transformers`:

@@ -40,14 +40,15 @@ class CliportModel(nn.Module):
         self.text = build_text(config)
         self.semantic = build_semantic(config)
         widths, base = self.semantic.widths, config.base_channels
-        self.attention = Attention(widths, self.text.width, base)
+        self.attention = Attention(widths, self.text.width, base, skips=config.skips)
         self.transport = Transport(
             widths, self.text.width, base, config.rotations, config.crop_pixels,
-            config.kernel_channels,
+            config.kernel_channels, skips=config.skips,
         )  # fmt: skip
         self.primitive = nn.Linear(self.text.width, len(PRIMITIVES))
         for part in (self.attention, self.transport):
             part.apply(_begin)
+        self.transport.begin()
         if isinstance(self.semantic, SmallSemantic):
             self.semantic.apply(_begin)
         self.register_buffer('image_mean', torch.tensor(CLIP_MEAN).view(3, 1, 1))

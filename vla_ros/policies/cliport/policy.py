@@ -10,7 +10,7 @@ from vla_ros.core.embodiment import Embodiment
 from vla_ros.core.kinematics import joint_origins
 from vla_ros.errors import ConfigError, ObservationError
 from vla_ros.policies.cliport.config import PRIMITIVES
-from vla_ros.policies.cliport.height_map import HeightMap, height_map
+from vla_ros.policies.cliport.height_map import HeightMap, MapGeometry, height_map
 from vla_ros.policies.cliport.language import build_tokenizer
 from vla_ros.policies.cliport.model import CliportModel
 from vla_ros.policies.cliport.mover import Mover
@@ -55,7 +55,7 @@ class CliportPolicy:
         self._kinematics = embodiment.kinematics
         self._mover = Mover(embodiment)
         self._tokenize = build_tokenizer(config)
-        self.look_m = np.array([config.geometry.near_m - LOOK_OUTSIDE_M, 0.0, LOOK_HEIGHT_M])
+        self.look_m = look_point_m(config.geometry)
         self.reset()
 
     def reset(self) -> None:
@@ -206,6 +206,11 @@ class CliportPolicy:
     def _rest(self, observation: Observation, confidence: float, note: str) -> ActionChunk:
         rest = np.zeros((self._config.chunk_steps, ARM_JOINTS))
         return ActionChunk(rest, self._config.step_s, observation.stamp_ns, confidence, note)
+
+
+def look_point_m(geometry: MapGeometry) -> FloatArray:
+    """Return where the tool is, (3,) in the base frame, while the camera looks at the table."""
+    return np.array([geometry.near_m - LOOK_OUTSIDE_M, 0.0, LOOK_HEIGHT_M])
 
 
 def calibration_of(embodiment: Embodiment, camera: str) -> CameraCalibration:

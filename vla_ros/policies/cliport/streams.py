@@ -11,6 +11,7 @@ B batch, C channels, H and W rows and columns, D width of a sentence.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -19,20 +20,29 @@ from vla_ros.policies.cliport.blocks import Residual, Up, resized, stage
 
 INPUT_CHANNELS = 6
 """Red, green, blue, and the height three times."""
+THINNEST = 16
+"""Channels that the last layers have at least: those of the paper's; two learn nothing."""
 
 
 class SpatialStream(nn.Module):
-    """A fully convolutional ResNet over colours and heights, with a decoder."""
+    """A fully convolutional ResNet over colours and heights, with a decoder.
 
-    def __init__(self, base: int, channels_out: int) -> None:
+    Args:
+        base: channels at full resolution.
+        channels_out: of the stream's maps.
+        skips: the decoder is given the maps of the encoder, too.
+    """
+
+    def __init__(self, base: int, channels_out: int, *, skips: bool) -> None:
         super().__init__()
+        self.skips = skips
         self.stem = nn.Sequential(nn.Conv2d(INPUT_CHANNELS, base, 3, 1, 1), nn.ReLU())
         self.encoder = nn.Sequential(
             stage(base, base),
             *(stage(base << k, base << (k + 1), 2) for k in range(4)),
         )
         self.decoder = nn.ModuleList(stage(base << k, base << k >> 1) for k in (4, 3, 2, 1, 0))
-        thin = max(base // 4, 1)
+        thin = max(base // 4, THINNEST)
         self.head = nn.Sequential(
             Residual(base // 2, (thin, thin, channels_out), shortcut=True, final_relu=False),
             Residual(channels_out, (thin, thin, channels_out), shortcut=False, final_relu=False),
@@ -41,16 +51,17 @@ class SpatialStream(nn.Module):
 
     def forward(self, maps_BCHW: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the stream's maps (B, C, H, W), and six of its decoder, coarse to fine."""
-        stem = self.stem(maps_BCHW)
-        maps = self.encoder(stem)
+        encoded = [self.stem(maps_BCHW)]
+        for layer in self.encoder:
+            encoded.append(layer(encoded[-1]))
+        *finer, maps = encoded[1:]
         laterals: list[Tensor] = []
-        for layer in self.decoder:
+        for layer, skip in zip(self.decoder, (*reversed(finer), None), strict=True):
             laterals.append(maps)
             maps = layer(maps)
-            height, width = maps.shape[-2:]
-            if height < maps_BCHW.shape[-2]:
-                doubled = maps.new_empty((1, 1, 2 * height, 2 * width))
-                maps = resized(maps, doubled)
+            if skip is not None:
+                maps = resized(maps, skip)
+                maps = maps + skip if self.skips else maps
         laterals.append(maps)
         return self.head(maps), laterals
 
@@ -64,16 +75,17 @@ class SemanticStream(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         top = base << 4
-        stages = top, top >> 1, top >> 2
+        after = tuple(max(top >> k, THINNEST) for k in range(1, 7))
+        stages = top, *after[:2]
         self.entry = nn.Sequential(nn.Conv2d(widths[-1], top, 3, 1, 1, bias=False), nn.ReLU())
         self.words = nn.ModuleList(nn.Linear(sentence_width, width) for width in stages)
         self.ups = nn.ModuleList(
-            Up(width, skip, width >> 1)
-            for width, skip in zip(stages, (widths[2], widths[1], widths[0]), strict=True)
+            Up(width, skip, thinner)
+            for width, skip, thinner in zip(
+                stages, (widths[2], widths[1], widths[0]), after[:3], strict=True
+            )
         )
-        narrow = tuple(top >> k for k in (3, 4, 5))
-        self.layers = nn.ModuleList(stage(width, width >> 1) for width in narrow)
-        after = tuple(top >> k for k in range(1, 7))
+        self.layers = nn.ModuleList(stage(*widths) for widths in pairwise(after[2:]))
         self.fusions = nn.ModuleList(
             nn.Sequential(nn.Conv2d(width + lateral, width, 1, bias=False), nn.ReLU())
             for width, lateral in zip(after, laterals, strict=True)
@@ -105,10 +117,11 @@ class TwoStream(nn.Module):
     """Both streams; whoever uses them fuses what they say."""
 
     def __init__(
-        self, widths: Sequence[int], sentence_width: int, base: int, channels_out: int
-    ) -> None:
+        self, widths: Sequence[int], sentence_width: int, base: int, channels_out: int,
+        *, skips: bool,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.spatial = SpatialStream(base, channels_out)
+        self.spatial = SpatialStream(base, channels_out, skips=skips)
         laterals = self.spatial.lateral_widths
         self.semantic = SemanticStream(widths, laterals, sentence_width, base, channels_out)
 

@@ -17,6 +17,7 @@ from torch.nn import functional
 from vla_ros.policies.cliport.rotation import rotated_crops
 from vla_ros.policies.cliport.streams import TwoStream
 
+BEGIN_SHARE = 0.1
 Encode = Callable[[Tensor], Sequence[Tensor]]
 
 
@@ -30,18 +31,30 @@ class Transport(nn.Module):
         rotations: N, over a full turn.
         crop: side of the crops in pixels.
         channels: of key and query.
+        skips: see `SpatialStream`.
     """
+
+    point: Tensor
 
     def __init__(
         self, widths: Sequence[int], sentence_width: int, base: int, rotations: int, crop: int,
-        channels: int,
+        channels: int, *, skips: bool,
     ) -> None:  # fmt: skip
         super().__init__()
         self.rotations, self.crop = rotations, crop
-        self.key = TwoStream(widths, sentence_width, base, channels)
-        self.query = TwoStream(widths, sentence_width, base, channels)
+        self.key = TwoStream(widths, sentence_width, base, channels, skips=skips)
+        self.query = TwoStream(widths, sentence_width, base, channels, skips=skips)
         self.fuse_key = nn.Conv2d(2 * channels, channels, 1)
         self.fuse_query = nn.Conv2d(2 * channels, channels, 1)
+
+        point = torch.zeros(channels, crop, crop)
+        point[:, crop // 2, crop // 2] = crop
+        self.register_buffer('point', point, persistent=False)
+
+    def begin(self) -> None:
+        """Let a new network's kernels be hardly more than the point that they begin from."""
+        with torch.no_grad():
+            self.fuse_query.weight.mul_(BEGIN_SHARE)
 
     def forward(
         self, maps_BCHW: Tensor, encode: Encode, sentence_BD: Tensor, pick: tuple[int, int]
@@ -57,16 +70,25 @@ class Transport(nn.Module):
     def kernels(
         self, maps_BCHW: Tensor, encode: Encode, sentence_BD: Tensor, pivot: tuple[int, int]
     ) -> Tensor:
-        """Return the query network's answers to the crops around a pixel, (N, C, S, S)."""
+        """Return the query network's answers to the crops around a pixel, (N, C, S, S).
+
+        Added to a point in the middle: a new network says of each pixel what the key says of it.
+        The paper's begins with what the key says of the whole surroundings, and takes far longer.
+        """
         crops = rotated_crops(maps_BCHW[0], pivot, self.rotations, self.crop)
         sentences = sentence_BD.expand(self.rotations, -1)
         where, what = self.query(crops, encode(crops), sentences)
-        return self.fuse_query(torch.cat([where, what], dim=1))
+        return self.point + self.fuse_query(torch.cat([where, what], dim=1))
 
     def correlate(self, key_BCHW: Tensor, kernels_NCSS: Tensor) -> Tensor:
         """Return how well each kernel fits at each pixel of the map inside the padding, (N, H, W).
 
-        Divided by the kernels' size, so that the logits of a new network are small.
+        Divided by the kernels' size, so that the logits of a new network are small. By Fourier
+        transforms: on a CPU the gradients of a convolution with kernels so large take ten times
+        as long. What wraps around lies in the padding.
         """
-        found = functional.conv2d(key_BCHW, kernels_NCSS)[0]  # shorter by S - 1: one row too many
-        return found[:, :-1, :-1] / self.crop
+        size = key_BCHW.shape[-2:]
+        spectra = torch.fft.rfft2(key_BCHW) * torch.fft.rfft2(kernels_NCSS, s=size).conj()
+        found = torch.fft.irfft2(spectra.sum(1), s=size)
+        rows, columns = (side - self.crop for side in size)
+        return found[:, :rows, :columns] / self.crop

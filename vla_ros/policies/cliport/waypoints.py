@@ -23,6 +23,7 @@ PUSH_CONTACT_M = 0.038
 PUSH_SPEED_M_S = 0.12
 RIM_M = 0.047
 CLOSE_S, OPEN_S = 0.5, 0.35
+CLEAR_M, CLEAR_SPEED_M_S = 0.04, 0.12  # straight up: fingers that stray shift what they let go of
 _FOOTPRINT_M = 0.06
 _SUPPORT_M, _AROUND_M = 0.012, 0.07
 _ON_TABLE_M = 0.008
@@ -113,6 +114,7 @@ def _put(
         Waypoint(np.append(place, carry), CLOSED_M, yaw, tolerance_m=0.015, holds=True),
         Waypoint(there, CLOSED_M, yaw, tolerance_m=0.005, holds=True),
         Waypoint(there, OPEN_M, yaw, tolerance_m=1.0, wait_s=OPEN_S),
+        Waypoint(np.add(there, (0.0, 0.0, CLEAR_M)), OPEN_M, yaw, speed_m_s=CLEAR_SPEED_M_S),
         Waypoint(np.append(place, carry + 0.02), OPEN_M),
     ]
 

@@ -2,7 +2,9 @@
 
 A demonstration gives one example: the height map before it, the tool where the fingers close
 (for a push: the object), and the tool where they open. Cross-entropy over the pixels of the pick,
-and over pixels and rotations of the place. A batch is one scene, turned and shifted at random.
+and over pixels and rotations of the place.
+
+B scenes, N rotations, H and W rows and columns.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -25,13 +27,12 @@ from vla_ros.policies.cliport.height_map import HeightMap, MapGeometry
 from vla_ros.policies.cliport.language import build_tokenizer
 from vla_ros.policies.cliport.loading import save_cliport
 from vla_ros.policies.cliport.model import CliportModel
-from vla_ros.policies.cliport.rotation import sampled
 from vla_ros.types import FloatArray
 
-LEARNING_RATE = 1e-4
-TURN_STD_RAD = np.pi / 3
-SHIFT_SHARE = 1 / 6  # of the map's shorter side is the standard deviation of a shift
-_TRIES = 50
+Pixel: TypeAlias = tuple[int, int]
+"""(row, column) of a height map."""
+RIGHT_M = 0.03
+"""A decision that is off by less is right."""
 PLACED = ('push', 'put')
 """Primitives that need a place; reach and pick are attention alone."""
 
@@ -46,15 +47,15 @@ class Example:
         primitive: one of `PRIMITIVES`.
         pick: (row, column) in the map.
         place: (row, column); that of the pick where nothing is placed.
-        turn_rad: of the object from pick to place.
+        turn_rad: of the object from pick to place; None where it does not matter.
     """
 
     seen: HeightMap
     instruction: str
     primitive: str
-    pick: tuple[int, int]
-    place: tuple[int, int]
-    turn_rad: float = 0.0
+    pick: Pixel
+    place: Pixel
+    turn_rad: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse labels that are not in the map."""
@@ -72,7 +73,7 @@ def example_from_points(
     instruction: str,
     primitive: str,
     points_m: FloatArray,
-    turn_rad: float = 0.0,
+    turn_rad: float | None = None,
 ) -> Example | None:
     """Return the example of a demonstration that picks and places at two points, (2, 3).
 
@@ -86,59 +87,35 @@ def example_from_points(
     return Example(seen, instruction, primitive, pick, place, turn_rad)  # type: ignore[arg-type]
 
 
-def augmented(example: Example, rng: np.random.Generator) -> Example:
-    """Turn and shift a scene at random (SE(2)); draw again until pick and place stay in the map.
+@dataclass(frozen=True)
+class Scene:
+    """An example as it is learned from: a scene to find the pick in, one to find the place in."""
 
-    A scene for which no draw does is returned as it is.
-    """
-    rows, columns = example.seen.heights_m.shape
-    shift_std = SHIFT_SHARE * min(rows, columns)
-    middle = np.array([rows - 1, columns - 1]) / 2
-    for _ in range(_TRIES):
-        turn = rng.normal(0.0, TURN_STD_RAD)
-        shift = rng.normal(0.0, shift_std, 2)
-        moved = [
-            np.round(_turned(np.array(pixel) - middle, turn) + middle + shift)
-            for pixel in (example.pick, example.place)
-        ]
-        if all(((p >= 0) & (p < (rows, columns))).all() for p in moved):
-            pick, place = ((int(p[0]), int(p[1])) for p in moved)
-            seen = _moved(example.seen, turn, shift)
-            return Example(
-                seen, example.instruction, example.primitive, pick, place, example.turn_rad
-            )
-    return example
+    pick: Example
+    place: Example
 
 
-def _turned(offset: FloatArray, turn_rad: float) -> FloatArray:
-    """Turn (..., 2) rows and columns counter-clockwise as the map is seen."""
-    cos, sin = np.cos(turn_rad), np.sin(turn_rad)
-    row, column = offset[..., 0], offset[..., 1]
-    return np.stack([cos * row - sin * column, sin * row + cos * column], axis=-1)
+@dataclass(frozen=True)
+class Scenes:
+    """A batch."""
 
+    scenes: tuple[Scene, ...]
 
-def _moved(seen: HeightMap, turn_rad: float, shift: FloatArray) -> HeightMap:
-    rows, columns = seen.heights_m.shape
-    middle = np.array([rows - 1, columns - 1]) / 2
-    grid = np.moveaxis(np.mgrid[:rows, :columns], 0, -1).astype(np.float64)
-    source = _turned(grid - middle - shift, -turn_rad) + middle
-    maps = np.concatenate([seen.colours.astype(np.float32), seen.heights_m[..., None]], axis=-1)
-    at = torch.from_numpy(source).float()
-    read = sampled(
-        torch.from_numpy(maps).permute(2, 0, 1)[None], at[None, ..., 0], at[None, ..., 1]
-    )[0]
-    colours = read[:3].permute(1, 2, 0).round().numpy().astype(np.uint8)
-    return HeightMap(np.ascontiguousarray(colours), read[3].numpy())
+    def to(self, device: torch.device) -> Scenes:
+        """Return itself: the learner makes tensors where the model is."""
+        return self
 
 
 class CliportLearner:
-    """Trains a CLIPort model, one scene a step."""
+    """Trains a CLIPort model."""
 
     kind = 'cliport'
+    observation_horizon = 1
 
     def __init__(self, config: CliportConfig) -> None:
         self.config = config
-        self._tokenize = build_tokenizer(config)
+        self.chunk_steps = config.chunk_steps
+        self.tokenize = build_tokenizer(config)
 
     def build(self, examples: Sequence[Example]) -> CliportModel:
         """Return a new model that normalises heights by those of the examples.
@@ -155,32 +132,73 @@ class CliportLearner:
         model.height_std.fill_(max(float(heights.std()), 1e-3))
         return model
 
-    def losses(self, model: CliportModel, example: Example) -> dict[str, Tensor]:
-        """Return the terms of the loss, each a cross-entropy."""
-        device = model.height_mean.device
-        ids, mask = (torch.from_numpy(a).to(device) for a in self._tokenize([example.instruction]))
-        sentence = model.encode_language(ids, mask)
-        colours = torch.from_numpy(example.seen.colours).to(device).unsqueeze(0)
-        heights = torch.from_numpy(example.seen.heights_m).to(device).unsqueeze(0)
-        maps = model.inputs(colours, heights)
-        columns = self.config.image_width
-        primitive = torch.tensor([PRIMITIVES.index(example.primitive)], device=device)
+    def losses(self, model: CliportModel, batch: Scenes) -> dict[str, Tensor]:
+        """Return the terms of the loss, each a mean of cross-entropies."""
+        picks = [scene.pick for scene in batch.scenes]
+        places = [scene.place for scene in batch.scenes if scene.place.primitive in PLACED]
+        sentences = self._said(model, picks)
+        device, columns = sentences.device, self.config.image_width
+        primitives = torch.tensor([PRIMITIVES.index(p.primitive) for p in picks], device=device)
+        pixels = torch.tensor([_flat(p.pick, columns) for p in picks], device=device)
+        logits = model.pick(self._maps(model, picks), sentences).flatten(1)
         terms = {
-            'primitive': functional.cross_entropy(model.primitive(sentence), primitive),
-            'pick': _entropy(model.pick(maps, sentence), _flat(example.pick, columns)),
+            'primitive': functional.cross_entropy(model.primitive(sentences), primitives),
+            'pick': functional.cross_entropy(logits, pixels),
         }
-        if example.primitive in PLACED:
-            logits_NHW = model.place(maps, sentence, example.pick)
-            count = len(logits_NHW)
-            turn = round(example.turn_rad / (2 * np.pi) * count) % count
-            at = turn * logits_NHW[0].numel() + _flat(example.place, columns)
-            terms['place'] = _entropy(logits_NHW[None], at)
+        if places:
+            said, maps = self._said(model, places), self._maps(model, places)
+            found = [
+                self._place(model.place(maps[k : k + 1], said[k : k + 1], example.pick), example)
+                for k, example in enumerate(places)
+            ]
+            terms['place'] = torch.stack(found).mean()
         return terms
 
-    def optimiser(self, model: CliportModel) -> torch.optim.Optimizer:
-        """Return Adam over what is trained."""
-        trained = [p for p in model.parameters() if p.requires_grad]
-        return torch.optim.Adam(trained, lr=LEARNING_RATE)
+    def _place(self, logits_NHW: Tensor, example: Example) -> Tensor:
+        """Return the cross-entropy of a place: over all rotations, or over what they sum up to."""
+        count, at = len(logits_NHW), _flat(example.place, self.config.image_width)
+        logits_NP = logits_NHW.flatten(1)
+        if example.turn_rad is None:
+            return logits_NP.flatten().logsumexp(0) - logits_NP[:, at].logsumexp(0)
+        turn = round(example.turn_rad / (2 * np.pi) * count) % count
+        return logits_NP.flatten().logsumexp(0) - logits_NP[turn, at]
+
+    @torch.no_grad()
+    def errors(self, model: CliportModel, batch: Scenes) -> dict[str, float]:
+        """Return how far picks and places are off (mm), and the share of right decisions."""
+        off: dict[str, list[float]] = {'pick': [], 'place': []}
+        right: list[bool] = []
+        for example in (scene.pick for scene in batch.scenes):
+            maps, said = self._maps(model, [example]), self._said(model, [example])
+            pick = _likeliest(model.pick(maps, said))
+            wrong_m = [self._apart_m(pick, example.pick)]
+            off['pick'].append(wrong_m[0])
+            if example.primitive in PLACED:
+                place = _likeliest(model.place(maps, said, pick))
+                wrong_m.append(self._apart_m(place, example.place))
+                off['place'].append(wrong_m[1])
+            right.append(max(wrong_m) < RIGHT_M)
+        means = {f'{name}_mm': 1000 * float(np.mean(v)) for name, v in off.items() if v}
+        return {**means, 'right': float(np.mean(right))}
+
+    def _apart_m(self, one: Pixel, other: Pixel) -> float:
+        return self.config.metres_per_pixel * float(np.hypot(*np.subtract(one, other)))
+
+    def _said(self, model: CliportModel, examples: Sequence[Example]) -> Tensor:
+        ids, mask = self.tokenize([example.instruction for example in examples])
+        device = model.height_mean.device
+        return model.encode_language(
+            torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
+        )
+
+    @staticmethod
+    def _maps(model: CliportModel, examples: Sequence[Example]) -> Tensor:
+        colours, heights = (
+            torch.from_numpy(np.stack([getattr(e.seen, name) for e in examples]))
+            for name in ('colours', 'heights_m')
+        )
+        device = model.height_mean.device
+        return model.inputs(colours.to(device), heights.to(device))
 
     def save(
         self,
@@ -193,10 +211,11 @@ class CliportLearner:
         return save_cliport(folder, model, embodiment, training)
 
 
-def _flat(pixel: tuple[int, int], columns: int) -> int:
+def _flat(pixel: Pixel, columns: int) -> int:
     return pixel[0] * columns + pixel[1]
 
 
-def _entropy(logits: Tensor, index: int) -> Tensor:
-    target = torch.tensor([index], device=logits.device)
-    return functional.cross_entropy(logits.flatten(1), target)
+def _likeliest(logits: Tensor) -> Pixel:
+    """Return the likeliest (row, column) of (…, H, W)."""
+    row, column = divmod(int(logits.argmax()) % logits[0].numel(), logits.shape[-1])
+    return row, column

@@ -6,14 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
+
 from vla_ros.core.strict_yaml import build, typed
 from vla_ros.data.reader import Dataset
 from vla_ros.errors import ConfigError, choose
 from vla_ros.policies import plugins
+from vla_ros.policies.cliport.config import CliportConfig
 from vla_ros.policies.preprocessing import PROPRIOCEPTION_SIZE
 from vla_ros.policies.rt1.config import Rt1Config
 from vla_ros.policies.vla.config import VlaConfig
 from vla_ros.sim.tasks.language import task_vocabulary
+from vla_ros.training.learners.cliport import CliportLearner
 from vla_ros.training.learners.learner import Learner
 from vla_ros.training.learners.rt1 import Rt1Learner
 from vla_ros.training.learners.vla import VlaLearner
@@ -55,7 +59,7 @@ def _shared(dataset: Dataset) -> dict[str, Any]:
         'image_width': width,
         'image_height': height,
         'step_s': 1.0 / dataset.spec.fps,
-        'gripper': features['action'].shape[0] > ARM_JOINTS,
+        'gripper': 'action' in features and features['action'].shape[0] > ARM_JOINTS,
         'vocabulary': tuple(task_vocabulary()),
     }
 
@@ -77,6 +81,15 @@ def _vla(shared: Settings, dataset: Dataset, settings: Settings) -> Learner:
     return VlaLearner(configured(VlaConfig, {**shared, **found}, settings))
 
 
+def _cliport(shared: Settings, dataset: Dataset, settings: Settings) -> Any:  # noqa: ANN401
+    """Return the learner of a model that turns what it places only if the data know of turns."""
+    known = {name: shared[name] for name in ('vocabulary', 'step_s')}
+    turns = 'label.turn_rad' in dataset.spec.features
+    if not turns or not np.isfinite(dataset.column('label.turn_rad')).any():
+        known['rotations'] = 1
+    return CliportLearner(configured(CliportConfig, known, settings))
+
+
 def configured(kind: type[Any], shared: Settings, settings: Settings) -> Any:  # noqa: ANN401
     """Return a configuration: what the data say of its fields, and what the user says.
 
@@ -90,4 +103,4 @@ def configured(kind: type[Any], shared: Settings, settings: Settings) -> Any:  #
 
 MakeLearner = Callable[[Settings, Dataset, Settings], Learner]
 """What the data say of a model of any kind, the data, and what the user says of the model."""
-KINDS: dict[str, MakeLearner] = {'rt1': _rt1, 'vla': _vla}
+KINDS: dict[str, MakeLearner] = {'cliport': _cliport, 'rt1': _rt1, 'vla': _vla}

@@ -1,0 +1,139 @@
+"""Training CLIPort on demonstrations: losses fall, it goes on to the bit, the gate, refusals."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vla_ros.cli import main
+from vla_ros.core.embodiment import load_arm
+from vla_ros.data.features import Feature, Spec
+from vla_ros.data.reader import open_dataset
+from vla_ros.data.writer import DatasetWriter
+from vla_ros.errors import ConfigError
+from vla_ros.policies.cliport.config import CliportConfig
+from vla_ros.policies.cliport.model import CliportModel
+from vla_ros.policies.cliport.policy import CliportPolicy
+from vla_ros.policies.registry import load_policy
+from vla_ros.sim.tasks.language import sample_sentence, sentence, task_vocabulary
+from vla_ros.training.demonstrations import DemonstrationConfig, record_demonstrations
+from vla_ros.training.fit import make_accelerator
+from vla_ros.training.fit_config import FitConfig
+from vla_ros.training.fit_scenes import SceneFit
+from vla_ros.training.learners.cliport import CliportLearner
+from vla_ros.training.learners.words import teach_words
+from vla_ros.training.scenes import SceneBatches, load_examples
+from vla_ros.training.speech import every_goal
+
+ARM = load_arm('sim')
+SMALL = {
+    'base_channels': 2, 'image_width': 64, 'image_height': 32, 'metres_per_pixel': 0.015625,
+    'crop_pixels': 16, 'sentence_width': 16, 'rotations': 1,
+}  # fmt: skip
+CONFIG = CliportConfig(**SMALL, vocabulary=tuple(task_vocabulary()))
+PLAIN = FitConfig(steps=6, images=2, device='cpu', average=0.5)
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp('data') / 'few'
+    record_demonstrations(
+        DemonstrationConfig(tasks=('put', 'pick'), episodes=6, workers=1), folder
+    )
+    return folder
+
+
+def make_fit(data: Path, config: FitConfig) -> SceneFit:
+    learner = CliportLearner(CONFIG)
+    examples = [e for e in load_examples(open_dataset(data), ARM, CONFIG) if e is not None]
+    torch.manual_seed(0)
+    model = learner.build(examples)
+    batches = SceneBatches(examples[:4], images=config.images, noise=config.noise)
+    accelerator = make_accelerator(config)
+    return SceneFit(learner, model, batches, examples[4:], config, {'a': 1}, accelerator)
+
+
+def test_losses_fall(data: Path) -> None:
+    fit = make_fit(data, FitConfig(steps=60, images=2, learning_rate=3e-3, warm_up_steps=5))
+    rows = [fit.step() for _ in range(60)]
+    for name in ('pick', 'place'):
+        seen = [row[name] for row in rows if name in row]
+        assert np.mean(seen[-10:]) < np.mean(seen[:5]) - 0.5, name
+
+
+def test_a_resumed_training_ends_with_the_same_weights(data: Path, tmp_path: Path) -> None:
+    whole, broken, resumed = (make_fit(data, PLAIN) for _ in range(3))
+    for _ in range(6):
+        whole.step()
+    for _ in range(3):
+        broken.step()
+    broken.save(tmp_path / 'state.pt')
+    resumed.load(tmp_path / 'state.pt')
+    for _ in range(3):
+        resumed.step()
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
+
+
+def test_the_words_are_understood_in_phrasings_that_were_not_taught() -> None:
+    torch.manual_seed(0)
+    learner = CliportLearner(CliportConfig(vocabulary=tuple(task_vocabulary())))
+    model = CliportModel(learner.config)
+    goals = [goal for goal in every_goal() if goal.task in ('pick', 'push')]
+    before = model.text.weight.weight.clone()
+    share = teach_words(model.text, 64, learner.tokenize, [sentence(g) for g in goals], 0)
+    assert share > 0.8
+    assert not torch.equal(model.text.weight.weight, before)
+    rng = np.random.default_rng(0)
+    said = [sample_sentence(g, rng, held_out=True) for g in goals]
+    vectors = model.encode_language(*map(torch.from_numpy, learner.tokenize(said)))
+    plain = model.encode_language(
+        *map(torch.from_numpy, learner.tokenize([sentence(g) for g in goals]))
+    )
+    nearest = torch.cdist(vectors, plain).argmin(1)
+    assert (nearest == torch.arange(len(goals))).float().mean() > 0.7
+
+
+def test_the_command_trains_resumes_and_serves(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / 'tiny.yaml'
+    model = ''.join(f'  {name}: {value}\n' for name, value in SMALL.items())
+    recipe.write_text(f'policy: cliport\ndrive_steps: 0\ndevice: cpu\nmodel:\n{model}')
+    output = tmp_path / 'run'
+    words = ['train', str(recipe), '--data', str(data), '--output', str(output), '--steps', '2']
+    assert main(words) == 2
+    assert 'no better than none' in capsys.readouterr().err
+    assert main([*words, '--force']) == 0
+    assert 'going on after step 2' in capsys.readouterr().out
+    assert isinstance(load_policy(str(output), ARM), CliportPolicy)
+    with (output / 'log.csv').open() as file:
+        (row,) = csv.DictReader(file)
+    assert {'step', 'primitive', 'pick', 'place', 'val_right'} <= row.keys()
+    assert (output / 'log.png').is_file()
+
+
+def test_data_without_depth_and_other_policies_on_demonstrations_are_refused(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = Spec(10, {'observation.images.top': Feature('image', (16, 32, 3))}, 'sim')
+    writer = DatasetWriter(tmp_path / 'flat', spec)
+    writer.save_episode({'observation.images.top': np.zeros((1, 16, 32, 3), np.uint8)}, 'go')
+    writer.finalize()
+    output = str(tmp_path / 'run')
+    for folder, policy, says in (
+        (tmp_path / 'flat', 'cliport', 'no observation.depths.top'),
+        (data, 'vla', 'action is not there'),
+    ):
+        words = ['train', '--data', str(folder), '--policy', policy, '--output', output]
+        assert main(words) == 2
+        assert says in capsys.readouterr().err
+
+
+def test_data_of_another_arm_are_refused(data: Path) -> None:
+    with pytest.raises(ConfigError, match='panda_joint1'):
+        load_examples(open_dataset(data), load_arm('xarm7'), CONFIG)

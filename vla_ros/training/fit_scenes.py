@@ -1,0 +1,163 @@
+"""`vla-ros train --policy cliport`: from demonstrations to a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from vla_ros.core.embodiment import load_arm
+from vla_ros.data.reader import Dataset, open_dataset
+from vla_ros.errors import ConfigError
+from vla_ros.policies.cliport.config import SMALL
+from vla_ros.training.driving import Driving
+from vla_ros.training.fit import Fit, make_accelerator
+from vla_ros.training.fit_config import FitConfig
+from vla_ros.training.fit_run import UNFINISHED, Run, take_steps, write_checkpoint
+from vla_ros.training.learners.cliport import PLACED, CliportLearner, Example, Scene, Scenes
+from vla_ros.training.learners.kinds import make_learner
+from vla_ros.training.learners.words import teach_words
+from vla_ros.training.scenes import SceneBatches, load_examples
+from vla_ros.training.speech import Speech
+
+VALIDATION_SHARE = 0.1
+REPORTED = 16
+"""Demonstrations held back that a row of the log is about; in the end all are."""
+SCENES = FitConfig(steps=3000, images=2, learning_rate=1e-3, average=0.99)
+"""How it is trained unless something else is said."""
+
+
+def fit_scenes(run: Run, config: FitConfig, *, restart: bool = False) -> dict[str, Any]:
+    """Train CLIPort and write its checkpoint; return what the manifest says of the training.
+
+    The last tenth of the demonstrations, at least one, is held back. A training that was broken
+    off goes on where its state was saved last, unless `restart`.
+
+    Raises:
+        ConfigError: data without depth or points, unknown settings, an unfinished training with
+            other settings, or a model that is no better than the middle of all demonstrations.
+        DatasetError: no data set, or a damaged one.
+    """
+    embodiment = load_arm(run.arm)
+    accelerator = make_accelerator(config)
+    dataset = open_dataset(run.data)
+    learner: Any = make_learner(run.kind, dataset, run.model)
+    shown, held_back = split(load_examples(dataset, embodiment, learner.config), dataset)
+    batches = SceneBatches(
+        shown, images=config.images, brightness=config.brightness, noise=config.noise,
+        seed=config.seed, share=(accelerator.process_index, accelerator.num_processes),
+    )  # fmt: skip
+    settings = {name: value for name, value in asdict(config).items() if 'drive' not in name}
+    settings |= {'data': str(run.data), 'kind': run.kind, 'demonstrations': len(shown)}
+    resumed = (run.output / UNFINISHED).is_file()
+    torch.manual_seed(config.seed)
+    model = learner.build(shown)
+    if learner.config.language == SMALL and (restart or not resumed):
+        plain = sorted({example.instruction for example in shown})
+        share = teach_words(model.text, model.text.width, learner.tokenize, plain, config.seed)
+        print(f'the words come first: {share:.0%} of sentences are understood')
+    fit = SceneFit(learner, model, batches, held_back, config, settings, accelerator)
+    run.output.mkdir(parents=True, exist_ok=True)
+    episodes = config.drive_episodes if config.drive_steps else 0
+    driving = Driving(learner, embodiment, dataset.tasks, episodes)
+    take_steps(fit, config, run.output, restart, driving, show=accelerator.is_main_process)
+    judged = fit.judge(held_back) | middle(learner, shown, held_back)
+    training = {
+        'command': run.command,
+        'data': str(run.data),
+        'demonstrations': len(shown),
+        'config': asdict(config),
+        'minutes': round(fit.seconds / 60, 1),
+        'held_out': {name: round(value, 5) for name, value in judged.items()},
+    }
+    if accelerator.is_main_process:
+        passed(training, run)
+        write_checkpoint(run, learner, fit, training, embodiment)
+    return training
+
+
+def split(
+    examples: Sequence[Example | None], dataset: Dataset
+) -> tuple[list[Example], list[Example]]:
+    """Return the examples to learn from and those that are held back: the last ones.
+
+    Raises:
+        ConfigError: fewer than two in the map.
+    """
+    inside = [example for example in examples if example is not None]
+    if len(inside) < 2:
+        raise ConfigError(
+            f"'{dataset.folder}': {len(inside)} of {len(examples)} demonstrations pick and place "
+            'within the map; at least 2 are needed'
+        )
+    kept_back = max(1, round(VALIDATION_SHARE * len(inside)))
+    return inside[:-kept_back], inside[-kept_back:]
+
+
+def middle(
+    learner: CliportLearner, shown: Sequence[Example], held_back: Sequence[Example]
+) -> dict[str, float]:
+    """Return how far off (mm) the mean of all picks and the mean of all places are."""
+    found: dict[str, float] = {}
+    for name in ('pick', 'place'):
+        known, asked = (
+            np.array([getattr(e, name) for e in some if name == 'pick' or e.primitive in PLACED])
+            for some in (shown, held_back)
+        )
+        if len(known) and len(asked):
+            apart = np.linalg.norm(asked - known.mean(0), axis=1).mean()
+            found[f'middle_{name}_mm'] = 1000 * learner.config.metres_per_pixel * float(apart)
+    return found
+
+
+def passed(training: dict[str, Any], run: Run) -> None:
+    """Refuse a model that knows no more than where things are on average, or mark it if forced.
+
+    Raises:
+        ConfigError: it is refused.
+    """
+    judged = training['held_out']
+    lost = [
+        f'its {name}s are off by {judged[f"{name}_mm"]:.0f} mm, the middle of all {name}s by '
+        f'{judged[f"middle_{name}_mm"]:.0f} mm'
+        for name in ('pick', 'place')
+        if f'middle_{name}_mm' in judged and not judged[f'{name}_mm'] < judged[f'middle_{name}_mm']
+    ]
+    if lost and not run.force:
+        raise ConfigError(
+            f'on demonstrations held back the model is no better than none: {" and ".join(lost)}. '
+            'No checkpoint was written. Train longer, record more demonstrations, or write it '
+            'all the same with --force'
+        )
+    if lost:
+        training['forced'] = f'no better than the middle: {" and ".join(lost)}'
+
+
+class SceneFit(Fit):
+    """A training on scenes: judged by where picks and places are."""
+
+    def __init__(
+        self, learner: CliportLearner, model: Any, batches: SceneBatches,  # noqa: ANN401
+        held_back: list[Example], *more: Any,  # noqa: ANN401
+    ) -> None:  # fmt: skip
+        super().__init__(learner, model, batches, SceneBatches(held_back, images=1), *more)
+        self._held_back, self._scene_learner = held_back, learner
+
+    def prepared(self, batch: Scenes, part: int) -> Scenes:
+        """Return the batch as it is: it was changed when it was drawn."""
+        return batch
+
+    def validate(self, batches: int = 1) -> dict[str, float]:
+        """Return the errors on some of the demonstrations held back, the same every time."""
+        return self.judge(self._held_back[:REPORTED])
+
+    def judge(self, examples: list[Example]) -> dict[str, float]:
+        """Return the errors on examples, asked for in phrasings of training."""
+        self.model.eval()
+        speech = Speech([example.instruction for example in examples], 0)
+        said = [replace(e, instruction=speech.say(k)) for k, e in enumerate(examples)]
+        batch = Scenes(tuple(Scene(example, example) for example in said))
+        return self._scene_learner.errors(self.model, batch)
