@@ -63,11 +63,14 @@ class SimCameras(threading.Thread):
         self._stepped = threading.Event()
         self._period_s = 1 / max((c.rate_hz for c in cameras.values()), default=1.0)
         self._publishers = {}
+        self._infos = {}
         for name, camera in cameras.items():
+            self._publishers[name] = node.create_publisher(Image, camera.topic, qos.SENSOR)
+            fovy_rad = world.fovy_rad(name)
+            if fovy_rad is None:  # a CameraInfo can only say where rays meet; these are parallel
+                continue
             info_topic = camera.topic.rsplit('/', 1)[0] + '/camera_info'
-            fovy_rad = np.deg2rad(world.model.camera(name).fovy[0])
-            self._publishers[name] = (
-                node.create_publisher(Image, camera.topic, qos.SENSOR),
+            self._infos[name] = (
                 node.create_publisher(CameraInfo, info_topic, qos.SENSOR),
                 camera_info(camera.width, camera.height, fovy_rad, f'{name}_camera'),
             )
@@ -104,10 +107,12 @@ class SimCameras(threading.Thread):
         self._stepped.set()
 
     def _publish(self, name: str) -> None:
-        images, infos, info = self._publishers[name]
-        depths = self._depths.get(name)
+        images, depths = self._publishers[name], self._depths.get(name)
+        infos, info = self._infos.get(name, (None, None))
         wants_depth = depths is not None and depths.get_subscription_count() > 0
-        wants_image = images.get_subscription_count() or infos.get_subscription_count()
+        wants_image = images.get_subscription_count() or (
+            infos is not None and infos.get_subscription_count() > 0
+        )
         if not wants_image and not wants_depth:
             return
         start_s = time.monotonic()
@@ -121,10 +126,11 @@ class SimCameras(threading.Thread):
         self.render_ms += _SMOOTHING * ((drawn_s - start_s) * 1e3 - self.render_ms)
         self._stopping.wait(max(0.0, comes_at_s - drawn_s))
         if depth_m is not None and depths is not None:
-            depths.publish(depth_to_message(depth_m, stamp, info.header.frame_id))
-        images.publish(image_to_message(image, stamp, info.header.frame_id))
-        info.header.stamp = stamp
-        infos.publish(info)
+            depths.publish(depth_to_message(depth_m, stamp, f'{name}_camera'))
+        images.publish(image_to_message(image, stamp, f'{name}_camera'))
+        if infos is not None and info is not None:
+            info.header.stamp = stamp
+            infos.publish(info)
 
     def _with_noise(self, image: ImageArray) -> ImageArray:
         start = int(self._random.integers(self._noise.size - image.size))

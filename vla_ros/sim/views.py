@@ -71,17 +71,23 @@ class Views:
     ) -> tuple[float, float]:
         """Return where a point of the base frame appears, as fractions (x, y) of the image."""
         width, height = self.sizes[camera]
-        view, of_model = data.camera(camera), self._model.camera(camera)
+        view, fovy_rad = data.camera(camera), self.fovy_rad(camera)
         in_camera = view.xmat.reshape(3, 3).T @ (point_m - view.xpos)
-        fovy = of_model.fovy[0]  # degrees, or metres where all rays are parallel
-        if self._model.cam_projection[of_model.id] == mujoco.mjtProjection.mjPROJ_ORTHOGRAPHIC:
-            scale = 2.0 / fovy
+        if fovy_rad is None:
+            scale = 2.0 / self._model.camera(camera).fovy[0]  # which is metres then
         else:
-            scale = 1.0 / (np.tan(np.deg2rad(fovy) / 2) * -in_camera[2])
+            scale = 1.0 / (np.tan(fovy_rad / 2) * -in_camera[2])
         return (
             float(0.5 + 0.5 * in_camera[0] * scale * height / width),
             float(0.5 - 0.5 * in_camera[1] * scale),
         )
+
+    def fovy_rad(self, camera: str) -> float | None:
+        """Return the vertical field of view; None where all rays are parallel."""
+        of_model = self._model.camera(camera)
+        if self._model.cam_projection[of_model.id] == mujoco.mjtProjection.mjPROJ_ORTHOGRAPHIC:
+            return None
+        return float(np.deg2rad(of_model.fovy[0]))
 
     def close(self) -> None:
         """Free the OpenGL contexts."""

@@ -286,6 +286,10 @@ class World:
         """Return (width, height) in pixels of a camera's images."""
         return self._views.sizes[camera]
 
+    def fovy_rad(self, camera: str) -> float | None:
+        """Return the vertical field of view of a camera; None where all its rays are parallel."""
+        return self._views.fovy_rad(camera)
+
     def project(self, camera: str, point_m: FloatArray) -> tuple[float, float]:
         """Return where a point of the base frame appears, as fractions (x, y) of the image."""
         return self._views.project(self.data, camera, point_m)

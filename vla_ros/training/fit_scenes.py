@@ -12,7 +12,8 @@ import torch
 from vla_ros.core.embodiment import load_arm
 from vla_ros.data.reader import Dataset, open_dataset
 from vla_ros.errors import ConfigError
-from vla_ros.policies.cliport.config import SMALL
+from vla_ros.policies.cliport.language import WordEncoder
+from vla_ros.policies.cliport.model import CliportModel
 from vla_ros.training.driving import Driving
 from vla_ros.training.fit import Fit, make_accelerator
 from vla_ros.training.fit_config import FitConfig
@@ -26,7 +27,7 @@ from vla_ros.training.speech import Speech
 VALIDATION_SHARE = 0.1
 REPORTED = 16
 """Demonstrations held back that a row of the log is about; in the end all are."""
-SCENES = FitConfig(steps=3000, images=2, learning_rate=1e-3, average=0.99)
+SCENES = FitConfig(steps=3000, images=2, average=0.99, brightness=0.1)
 """How it is trained unless something else is said."""
 
 
@@ -52,13 +53,8 @@ def fit_scenes(run: Run, config: FitConfig, *, restart: bool = False) -> dict[st
     )  # fmt: skip
     settings = {name: value for name, value in asdict(config).items() if 'drive' not in name}
     settings |= {'data': str(run.data), 'kind': run.kind, 'demonstrations': len(shown)}
-    resumed = (run.output / UNFINISHED).is_file()
-    torch.manual_seed(config.seed)
-    model = learner.build(shown)
-    if learner.config.language == SMALL and (restart or not resumed):
-        plain = sorted({example.instruction for example in shown})
-        share = teach_words(model.text, model.text.width, learner.tokenize, plain, config.seed)
-        print(f'the words come first: {share:.0%} of sentences are understood')
+    resumed = (run.output / UNFINISHED).is_file() and not restart
+    model = _new_model(learner, shown, config.seed, taught=resumed)
     fit = SceneFit(learner, model, batches, held_back, config, settings, accelerator)
     run.output.mkdir(parents=True, exist_ok=True)
     episodes = config.drive_episodes if config.drive_steps else 0
@@ -77,6 +73,21 @@ def fit_scenes(run: Run, config: FitConfig, *, restart: bool = False) -> dict[st
         passed(training, run)
         write_checkpoint(run, learner, fit, training, embodiment)
     return training
+
+
+def _new_model(
+    learner: CliportLearner, shown: list[Example], seed: int, *, taught: bool
+) -> CliportModel:
+    """Return a new model, whose small sentence encoder knows the words, or will be given them."""
+    torch.manual_seed(seed)
+    model = learner.build(shown)
+    if isinstance(model.text, WordEncoder):
+        if not taught:
+            said = sorted({example.instruction for example in shown})
+            share = teach_words(model.text, learner.tokenize, said, seed)
+            print(f'words first: {share:.0%} of sentences are understood')
+        model.text.requires_grad_(False)
+    return model
 
 
 def split(

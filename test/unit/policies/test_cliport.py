@@ -54,7 +54,7 @@ def test_shapes_are_a_pixel_each_and_a_rotation() -> None:
     torch.testing.assert_close(maps[:, 3], maps[:, 4])
     said = sentence(made, 40, 41)
     assert made.pick(maps, said).shape == (1, 32, 64)
-    assert made.place(maps, said, (0, 63)).shape == (4, 32, 64)
+    assert made.place(maps, said, [(0, 63)]).shape == (1, 4, 32, 64)
 
 
 def test_no_batch_norm_anywhere() -> None:
@@ -121,9 +121,9 @@ def test_a_turned_surrounding_of_the_pick_turns_the_answer() -> None:
     transport, said = made.transport, sentence(made, 40, 41)
     maps = torch.randn(1, 6, 33, 33)
     with torch.inference_mode():
-        kernels = transport.kernels(maps, made.encode, said, (16, 16))
-        turned = transport.kernels(maps.rot90(1, (2, 3)), made.encode, said, (16, 16))
-        torch.testing.assert_close(turned, kernels.roll(-1, 0), rtol=1e-3, atol=1e-4)
+        kernels = transport.kernels(maps, made.encode, said, [(16, 16)])
+        turned = transport.kernels(maps.rot90(1, (2, 3)), made.encode, said, [(16, 16)])
+        torch.testing.assert_close(turned, kernels.roll(-1, 1), rtol=1e-3, atol=1e-4)
         key = torch.randn(1, 3, 48, 80)
         first, second = (transport.correlate(key, k) for k in (kernels, turned))
     rotation, place = divmod(int(first.argmax()), 32 * 64)
@@ -134,7 +134,7 @@ def test_correlation_is_highest_where_the_kernel_lies() -> None:
     transport = model().transport
     key, kernel = torch.zeros(1, 3, 48, 80), torch.randn(1, 3, 16, 16)
     key[:, :, 20:36, 30:46] = kernel
-    found = transport.correlate(key, kernel)
+    found = transport.correlate(key, kernel[None])
     assert divmod(int(found.argmax()), 64) == (20, 30)  # its middle, without the padding of 8
 
 
@@ -142,7 +142,7 @@ def test_the_words_matter() -> None:
     made = model()
     maps = made.inputs(*scene())
     said = sentence(made, 40, 41)
-    (made.pick(maps, said).std() + made.place(maps, said, (9, 9)).std()).backward()
+    (made.pick(maps, said).std() + made.place(maps, said, [(9, 9)]).std()).backward()
     grads = made.text.words.weight.grad  # type: ignore[union-attr]
     assert grads is not None
     assert grads[40].abs().max() > 0
@@ -174,7 +174,7 @@ def test_pretrained_encoders_stay_as_they_are(content: dict) -> None:
     maps = made.inputs(*scene())
     logits = made.pick(maps, sentence(made, 3, 4))
     assert logits.shape == (1, 32, 64)
-    assert made.place(maps, sentence(made, 3, 4), (5, 6)).shape == (4, 32, 64)
+    assert made.place(maps, sentence(made, 3, 4), [(5, 6)]).shape == (1, 4, 32, 64)
     logits.std().backward()
     assert made.attention.streams.semantic.words[0].weight.grad is not None
 

@@ -81,7 +81,7 @@ def test_one_scene_is_learned_by_heart() -> None:
     assert loss.item() < 0.2 * first
     assert learner.errors(model, batch(EXAMPLE)) == {'pick_mm': 0, 'place_mm': 0, 'right': 1}
     assert divmod(int(model.pick(maps, said).argmax()), 64) == EXAMPLE.pick
-    place = np.unravel_index(int(model.place(maps, said, EXAMPLE.pick).argmax()), (4, 32, 64))
+    place = np.unravel_index(int(model.place(maps, said, [EXAMPLE.pick]).argmax()), (4, 32, 64))
     assert tuple(map(int, place)) == (1, *EXAMPLE.place)  # a quarter turn of four
 
 
@@ -90,7 +90,7 @@ def test_a_pick_is_attention_alone() -> None:
     alone = Example(scene(), 'pick red', 'pick', (10, 20), (10, 20))
     model = learner.build([alone])
     terms = learner.losses(model, batch(alone))
-    assert set(terms) == {'primitive', 'pick'}
+    assert terms['place'].item() == 0
     torch.stack(list(terms.values())).sum().backward()
     assert model.transport.fuse_key.weight.grad is None
 

@@ -61,7 +61,7 @@ def test_losses_fall(data: Path) -> None:
     fit = make_fit(data, FitConfig(steps=60, images=2, learning_rate=3e-3, warm_up_steps=5))
     rows = [fit.step() for _ in range(60)]
     for name in ('pick', 'place'):
-        seen = [row[name] for row in rows if name in row]
+        seen = [row[name] for row in rows if row[name] > 0]
         assert np.mean(seen[-10:]) < np.mean(seen[:5]) - 0.5, name
 
 
@@ -85,7 +85,7 @@ def test_the_words_are_understood_in_phrasings_that_were_not_taught() -> None:
     model = CliportModel(learner.config)
     goals = [goal for goal in every_goal() if goal.task in ('pick', 'push')]
     before = model.text.weight.weight.clone()
-    share = teach_words(model.text, 64, learner.tokenize, [sentence(g) for g in goals], 0)
+    share = teach_words(model.text, learner.tokenize, [sentence(g) for g in goals], 0)
     assert share > 0.8
     assert not torch.equal(model.text.weight.weight, before)
     rng = np.random.default_rng(0)

@@ -9,6 +9,8 @@ primitive for a tool, a linear layer on the sentence says which of the mover's p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -75,9 +77,11 @@ class CliportModel(nn.Module):
         """Return the logits of the pick, (B, H, W)."""
         return self.attention(maps_BCHW, self.encode(maps_BCHW), sentence_BD)
 
-    def place(self, maps_BCHW: Tensor, sentence_BD: Tensor, pick: tuple[int, int]) -> Tensor:
-        """Return the logits of the place after a pick at (row, column), (N, H, W)."""
-        return self.transport(maps_BCHW, self.encode, sentence_BD, pick)
+    def place(
+        self, maps_BCHW: Tensor, sentence_BD: Tensor, picks: Sequence[tuple[int, int]]
+    ) -> Tensor:
+        """Return the logits of the place after a pick at a (row, column) each, (B, N, H, W)."""
+        return self.transport(maps_BCHW, self.encode, sentence_BD, picks)
 
 
 def _begin(layer: nn.Module) -> None:

@@ -151,7 +151,7 @@ class CliportPolicy:
         primitive = PRIMITIVES[int(self._model.primitive(sentence)[0].argmax())]
         place, turn_rad = pick, 0.0
         if primitive in ('push', 'put'):
-            logits_NHW = self._model.place(self._maps(seen), sentence, pick)
+            logits_NHW = self._model.place(self._maps(seen), sentence, [pick])[0]
             turn, row, column = np.unravel_index(int(logits_NHW.argmax()), logits_NHW.shape)
             place, turn_rad = (int(row), int(column)), 2 * np.pi * int(turn) / len(logits_NHW)
         return Decision(primitive, pick, place, turn_rad, confidence)

@@ -3,7 +3,7 @@
 TwoStreamTransportLangFusion: the surroundings of the pick, turned N times, are cropped before the
 query network; its answers are correlated with that of the key network to the whole map.
 
-B batch (always 1), N rotations, C channels, H and W rows and columns, D sentence.
+B batch, N rotations, C channels, H and W rows and columns, D sentence.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from vla_ros.policies.cliport.streams import TwoStream
 
 BEGIN_SHARE = 0.1
 Encode = Callable[[Tensor], Sequence[Tensor]]
+Pixel = tuple[int, int]
 
 
 class Transport(nn.Module):
@@ -57,38 +58,45 @@ class Transport(nn.Module):
             self.fuse_query.weight.mul_(BEGIN_SHARE)
 
     def forward(
-        self, maps_BCHW: Tensor, encode: Encode, sentence_BD: Tensor, pick: tuple[int, int]
+        self, maps_BCHW: Tensor, encode: Encode, sentence_BD: Tensor, picks: Sequence[Pixel]
     ) -> Tensor:
-        """Return the logits, (N, H, W), for a pick at (row, column) of one map."""
-        pad = self.crop // 2
-        padded = functional.pad(maps_BCHW, (pad,) * 4)
-        where, what = self.key(padded, encode(padded), sentence_BD)
+        """Return the logits, (B, N, H, W), for a pick at a (row, column) of each map.
+
+        Around the map nothing is said for or against; the paper's code surrounds the map itself
+        with zeros, which costs two thirds more.
+        """
+        pad = (self.crop // 2,) * 4
+        where, what = self.key(maps_BCHW, encode(maps_BCHW), sentence_BD)
         key = self.fuse_key(torch.cat([where, what], dim=1))
-        kernels = self.kernels(padded, encode, sentence_BD, (pick[0] + pad, pick[1] + pad))
-        return self.correlate(key, kernels)
+        kernels = self.kernels(maps_BCHW, encode, sentence_BD, picks)
+        return self.correlate(functional.pad(key, pad), kernels)
 
     def kernels(
-        self, maps_BCHW: Tensor, encode: Encode, sentence_BD: Tensor, pivot: tuple[int, int]
+        self, maps_BCHW: Tensor, encode: Encode, sentence_BD: Tensor, pivots: Sequence[Pixel]
     ) -> Tensor:
-        """Return the query network's answers to the crops around a pixel, (N, C, S, S).
+        """Return the query network's answers to the crops around a pixel, (B, N, C, S, S).
 
         Added to a point in the middle: a new network says of each pixel what the key says of it.
         The paper's begins with what the key says of the whole surroundings, and takes far longer.
         """
-        crops = rotated_crops(maps_BCHW[0], pivot, self.rotations, self.crop)
-        sentences = sentence_BD.expand(self.rotations, -1)
+        turned = [
+            rotated_crops(maps_CHW, pivot, self.rotations, self.crop)
+            for maps_CHW, pivot in zip(maps_BCHW, pivots, strict=True)
+        ]
+        crops, sentences = torch.cat(turned), sentence_BD.repeat_interleave(self.rotations, 0)
         where, what = self.query(crops, encode(crops), sentences)
-        return self.point + self.fuse_query(torch.cat([where, what], dim=1))
+        found = self.point + self.fuse_query(torch.cat([where, what], dim=1))
+        return found.unflatten(0, (-1, self.rotations))
 
-    def correlate(self, key_BCHW: Tensor, kernels_NCSS: Tensor) -> Tensor:
-        """Return how well each kernel fits at each pixel of the map inside the padding, (N, H, W).
+    def correlate(self, key_BCHW: Tensor, kernels_BNCSS: Tensor) -> Tensor:
+        """Return how well kernels fit at each pixel of the map inside the padding, (B, N, H, W).
 
         Divided by the kernels' size, so that the logits of a new network are small. By Fourier
         transforms: on a CPU the gradients of a convolution with kernels so large take ten times
         as long. What wraps around lies in the padding.
         """
         size = key_BCHW.shape[-2:]
-        spectra = torch.fft.rfft2(key_BCHW) * torch.fft.rfft2(kernels_NCSS, s=size).conj()
-        found = torch.fft.irfft2(spectra.sum(1), s=size)
+        kernels = torch.fft.rfft2(kernels_BNCSS, s=size).conj()
+        spectra = (torch.fft.rfft2(key_BCHW).unsqueeze(1) * kernels).sum(2)
         rows, columns = (side - self.crop for side in size)
-        return found[:, :rows, :columns] / self.crop
+        return torch.fft.irfft2(spectra, s=size)[..., :rows, :columns] / self.crop

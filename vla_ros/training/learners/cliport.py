@@ -133,7 +133,7 @@ class CliportLearner:
         return model
 
     def losses(self, model: CliportModel, batch: Scenes) -> dict[str, Tensor]:
-        """Return the terms of the loss, each a mean of cross-entropies."""
+        """Return the terms of the loss, each a mean of cross-entropies; 0 without a place."""
         picks = [scene.pick for scene in batch.scenes]
         places = [scene.place for scene in batch.scenes if scene.place.primitive in PLACED]
         sentences = self._said(model, picks)
@@ -144,14 +144,12 @@ class CliportLearner:
         terms = {
             'primitive': functional.cross_entropy(model.primitive(sentences), primitives),
             'pick': functional.cross_entropy(logits, pixels),
+            'place': logits.new_zeros(()),
         }
         if places:
             said, maps = self._said(model, places), self._maps(model, places)
-            found = [
-                self._place(model.place(maps[k : k + 1], said[k : k + 1], example.pick), example)
-                for k, example in enumerate(places)
-            ]
-            terms['place'] = torch.stack(found).mean()
+            logits_BNHW = model.place(maps, said, [example.pick for example in places])
+            terms['place'] = torch.stack(list(map(self._place, logits_BNHW, places))).mean()
         return terms
 
     def _place(self, logits_NHW: Tensor, example: Example) -> Tensor:
@@ -174,7 +172,7 @@ class CliportLearner:
             wrong_m = [self._apart_m(pick, example.pick)]
             off['pick'].append(wrong_m[0])
             if example.primitive in PLACED:
-                place = _likeliest(model.place(maps, said, pick))
+                place = _likeliest(model.place(maps, said, [pick]))
                 wrong_m.append(self._apart_m(place, example.place))
                 off['place'].append(wrong_m[1])
             right.append(max(wrong_m) < RIGHT_M)
@@ -217,5 +215,6 @@ def _flat(pixel: Pixel, columns: int) -> int:
 
 def _likeliest(logits: Tensor) -> Pixel:
     """Return the likeliest (row, column) of (…, H, W)."""
-    row, column = divmod(int(logits.argmax()) % logits[0].numel(), logits.shape[-1])
+    rows, columns = logits.shape[-2:]
+    row, column = divmod(int(logits.argmax()) % (rows * columns), columns)
     return row, column

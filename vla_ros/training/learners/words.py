@@ -2,7 +2,8 @@
 
 Whatever way a goal is said, the vector of the sentence must give back the words of the plain
 sentence, each by a linear layer: so colours, shapes and places lie apart in it. It takes seconds,
-and needs no demonstration but for the goals that are asked for.
+and needs of the demonstrations only what they were asked for. Then the encoder is left alone: what
+a few demonstrations say of words would spoil it.
 
 B sentences, P words of a plain sentence, V words that there are, L tokens.
 """
@@ -16,22 +17,22 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from vla_ros.policies.cliport.language import WordEncoder
 from vla_ros.policies.vla.tokenizer import Tokenizer, words_of
 from vla_ros.training.speech import Speech
 from vla_ros.training.trainer import cosine
 
-STEPS, SENTENCES = 400, 64
+STEPS, SENTENCES = 800, 64
 LEARNING_RATE, WARM_UP_STEPS = 2e-3, 40
 
 
 def teach_words(
-    encoder: nn.Module, width: int, tokenize: Tokenizer, plain: Sequence[str], seed: int
+    encoder: WordEncoder, tokenize: Tokenizer, plain: Sequence[str], seed: int
 ) -> float:
-    """Train an encoder in place; return which share of sentences of the last tenth it understood.
+    """Train an encoder in place; return which share of sentences it understood in the end.
 
     Args:
-        encoder: ids (B, L) and mask (B, L) to (B, width); on the CPU.
-        width: of a sentence.
+        encoder: of sentences; on the CPU.
         tokenize: sentences to ids and mask.
         plain: a sentence for each goal that there is.
         seed: of what is said; the layers that give words back are drawn from torch's.
@@ -39,7 +40,7 @@ def teach_words(
     words, speech = _plain_words(plain), Speech(plain, seed)
     rng = np.random.default_rng([seed, 23])
     places, known = words.shape[1], int(words.max()) + 1
-    readout = nn.Linear(width, places * known)
+    readout = nn.Linear(encoder.width, places * known)
     parameters = [*encoder.parameters(), *readout.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, cosine(STEPS, WARM_UP_STEPS))
