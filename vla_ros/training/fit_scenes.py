@@ -27,7 +27,7 @@ from vla_ros.training.speech import Speech
 VALIDATION_SHARE = 0.1
 REPORTED = 16
 """Demonstrations held back that a row of the log is about; in the end all are."""
-SCENES = FitConfig(steps=3000, images=2, average=0.99, brightness=0.1)
+SCENES = FitConfig(steps=3000, images=2, average=0.99, brightness=0.1, drive_steps=0)
 """How it is trained unless something else is said."""
 
 

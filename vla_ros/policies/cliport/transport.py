@@ -17,7 +17,7 @@ from torch.nn import functional
 from vla_ros.policies.cliport.rotation import rotated_crops
 from vla_ros.policies.cliport.streams import TwoStream
 
-BEGIN_SHARE = 0.1
+BEGIN_SHARE = 0.01
 Encode = Callable[[Tensor], Sequence[Tensor]]
 Pixel = tuple[int, int]
 
@@ -49,7 +49,7 @@ class Transport(nn.Module):
         self.fuse_query = nn.Conv2d(2 * channels, channels, 1)
 
         point = torch.zeros(channels, crop, crop)
-        point[:, crop // 2, crop // 2] = crop
+        point[:, crop // 2, crop // 2] = crop**2
         self.register_buffer('point', point, persistent=False)
 
     def begin(self) -> None:
@@ -91,12 +91,12 @@ class Transport(nn.Module):
     def correlate(self, key_BCHW: Tensor, kernels_BNCSS: Tensor) -> Tensor:
         """Return how well kernels fit at each pixel of the map inside the padding, (B, N, H, W).
 
-        Divided by the kernels' size, so that the logits of a new network are small. By Fourier
-        transforms: on a CPU the gradients of a convolution with kernels so large take ten times
-        as long. What wraps around lies in the padding.
+        A mean over the kernels' pixels, so that the empty table, which is most of them, does not
+        outweigh the rest. By Fourier transforms: on a CPU the gradients of a convolution with
+        kernels so large take ten times as long. What wraps around lies in the padding.
         """
         size = key_BCHW.shape[-2:]
         kernels = torch.fft.rfft2(kernels_BNCSS, s=size).conj()
         spectra = (torch.fft.rfft2(key_BCHW).unsqueeze(1) * kernels).sum(2)
         rows, columns = (side - self.crop for side in size)
-        return torch.fft.irfft2(spectra, s=size)[..., :rows, :columns] / self.crop
+        return torch.fft.irfft2(spectra, s=size)[..., :rows, :columns] / self.crop**2
