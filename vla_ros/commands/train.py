@@ -64,15 +64,16 @@ def main(
         output: folder of the checkpoint; log.csv in it grows while training runs. By default
             runs/<policy>-<name of the data>.
         policy: kind of model, vla by default; another name is answered with those there are.
-        steps: optimiser steps; 2200 on recordings of reach alone, else 4000.
+        steps: optimiser steps; 2200 on recordings of reach alone, 3000 of cliport, else 4000.
         seed: seed of weights, batches and sentences.
         device: auto, cpu or cuda.
         learning_rate: peak of the cosine schedule.
-        batch_images: images a step, 32; each is trained with several sentences.
+        batch_images: images a step, 32, each with several sentences; scenes of cliport, 2.
         threads: torch threads on the CPU; 0 leaves it to torch.
         arm: name in config/arms, or a YAML file, sim by default; the data must be of its joints.
         restart: begin anew where a training was broken off.
-        force: write the checkpoint although it is no better than holding still, and mark it.
+        force: write the checkpoint although it is no better than holding still (cliport: than the
+            middle of all picks and places), and mark it.
     """
     recipe, settings, model = read_settings(config)
     said = {'data': data, 'output': output, 'policy': policy, 'arm': arm}
@@ -94,9 +95,10 @@ def main(
             return _fit_scenes(run, settings | given, restart)
         return _fit(run, replace(FitConfig(), **{**settings, **given}), restart)
     if recipe.policy != 'vla' or config is not None:
+        what = '--demonstrations' if recipe.policy == SCENES_OF else '--tasks all'
         raise ConfigError(
             f"'{where}' is no data set of the LeRobot layout, so policy is 'vla' and there is no "
-            'config; record one with: vla-ros collect --tasks all'
+            f'config; record one with: vla-ros collect {what}'
         )
     from vla_ros.training.train import summary, train
 
