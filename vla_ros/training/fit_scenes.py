@@ -151,11 +151,13 @@ class SceneFit(Fit):
     """A training on scenes: judged by where picks and places are."""
 
     def __init__(
-        self, learner: CliportLearner, model: Any, batches: SceneBatches,  # noqa: ANN401
-        held_back: list[Example], *more: Any,  # noqa: ANN401
+        self, learner: Any, model: Any, batches: Any, held_back: list[Example],  # noqa: ANN401
+        *more: Any,  # noqa: ANN401
     ) -> None:  # fmt: skip
-        super().__init__(learner, model, batches, SceneBatches(held_back, images=1), *more)
-        self._held_back, self._scene_learner = held_back, learner
+        drawn: Any = SceneBatches(held_back, images=1)
+        super().__init__(learner, model, batches, drawn, *more)
+        self._held_back = held_back
+        self._scene_learner: CliportLearner = learner
 
     def prepared(self, batch: Scenes, part: int) -> Scenes:
         """Return the batch as it is: it was changed when it was drawn."""
