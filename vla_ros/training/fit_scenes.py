@@ -157,7 +157,7 @@ class SceneFit(Fit):
         drawn: Any = SceneBatches(held_back, images=1)
         super().__init__(learner, model, batches, drawn, *more)
         self._held_back = held_back
-        self._scene_learner: CliportLearner = learner
+        self._scene_learner: Any = learner
 
     def prepared(self, batch: Scenes, part: int) -> Scenes:
         """Return the batch as it is: it was changed when it was drawn."""
