@@ -20,6 +20,7 @@ def main(
     arm: str = CollectConfig.arm,
     workers: int = CollectConfig.workers,
     hold_out_pairs: bool = False,
+    policy: str = '',
 ) -> int:
     """Record episodes of the scripted expert in the simulator.
 
@@ -31,15 +32,17 @@ def main(
     Args:
         output: folder of the data set; datasets/reach or datasets/table by default.
         tasks: which of reach,push,pick,put, or all.
-        episodes: how many to record; 2400 of reach (0.7 MB each), 1200 of others (1.3 MB each).
+        episodes: how many to record; 2400 of reach (0.7 MB each), 1000 of others (0.7 MB each).
         seed: seed of the first episode; the others follow. Held-out seeds are refused.
         arm: name in config/arms, or a YAML file.
         workers: parallel processes.
         hold_out_pairs: never ask for the colours and shapes that `vla-ros eval --suite
             held_out_pairs` asks for, to measure how a policy takes new combinations.
+        policy: folder of a policy that drives to three of four goals, while the expert labels what
+            it gets into; go on training it with `vla-ros train --base`. Give new seeds.
     """
     names = TASKS if tasks == 'all' else tuple(name.strip() for name in tasks.split(','))
-    if names == REACH and not hold_out_pairs:
+    if names == REACH and not hold_out_pairs and not policy:
         config = CollectConfig(
             episodes=CollectConfig.episodes if episodes is None else episodes,
             first_seed=seed,
@@ -58,6 +61,7 @@ def main(
         arm=arm,
         workers=workers,
         leave_out=held_out_pairs() if hold_out_pairs else (),
+        policy=policy,
     )
     folder = output or Path('datasets/table')
     recorded = record(table, folder)

@@ -11,7 +11,7 @@ from vla_ros.data.features import names_tasks
 from vla_ros.data.finding import Finding
 from vla_ros.types import ImageArray
 
-MAY_BE_UNKNOWN = ('label.points_m', 'label.pixels')  # NaN says so
+MAY_BE_UNKNOWN = ('label.points_m', 'label.pixels', 'label.turn_rad')  # NaN says so
 FROZEN_FRAMES = 5  # so many equal images in a row are a frozen camera
 FROZEN_RAD = 0.05  # while some joint moves by so much
 # A codec does not repeat an image to the bit. Levels of 256, on average and in any one pixel: h264

@@ -69,13 +69,18 @@ class Views:
     def project(
         self, data: mujoco.MjData, camera: str, point_m: FloatArray
     ) -> tuple[float, float]:
-        """Return where a point of the base frame appears, as fractions (x, y) of the image."""
+        """Return where a point of the base frame appears, as fractions (x, y) of the image.
+
+        NaN where it is behind the camera.
+        """
         width, height = self.sizes[camera]
         view, of_model = data.camera(camera), self._model.camera(camera)
         in_camera = view.xmat.reshape(3, 3).T @ (point_m - view.xpos)
         fovy = of_model.fovy[0]  # degrees, or metres where all rays are parallel
         if self._model.cam_projection[of_model.id] == mujoco.mjtProjection.mjPROJ_ORTHOGRAPHIC:
             scale = 2.0 / fovy
+        elif in_camera[2] >= 0:
+            return np.nan, np.nan
         else:
             scale = 1.0 / (np.tan(np.deg2rad(fovy) / 2) * -in_camera[2])
         return (

@@ -287,7 +287,7 @@ class World:
         return self._views.sizes[camera]
 
     def project(self, camera: str, point_m: FloatArray) -> tuple[float, float]:
-        """Return where a point of the base frame appears, as fractions (x, y) of the image."""
+        """Return where a point appears, as fractions (x, y) of the image; NaN behind it."""
         return self._views.project(self.data, camera, point_m)
 
     def close(self) -> None:

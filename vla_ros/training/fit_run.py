@@ -12,15 +12,17 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
-from vla_ros.core.embodiment import load_arm
+from vla_ros.core.embodiment import Embodiment, load_arm
 from vla_ros.data.reader import Dataset, open_dataset
 from vla_ros.errors import ConfigError
 from vla_ros.training.driving import Driving
 from vla_ros.training.fit import Fit, make_accelerator
 from vla_ros.training.fit_config import FitConfig
+from vla_ros.training.gate import check_fits, judge, pass_gate
 from vla_ros.training.learners.kinds import make_learner
 from vla_ros.training.learners.learner import Learner, Ranges
 from vla_ros.training.log import Log, draw_log
+from vla_ros.training.restored import restore
 from vla_ros.training.speech import Speech
 from vla_ros.training.table import Table, load_table
 from vla_ros.training.table_batches import TableBatches
@@ -28,7 +30,6 @@ from vla_ros.types import ARM_JOINTS
 
 VALIDATION_SHARE = 0.04
 REPORT_STEPS = 50
-JUDGED_BATCHES = 8
 UNFINISHED, LOG, PLOT = 'unfinished.pt', 'log.csv', 'log.png'
 
 
@@ -43,7 +44,8 @@ class Run:
         model: fields of its configuration that differ from the defaults.
         arm: name in config/arms, or a YAML file; the data must be of its joints.
         command: what was typed, for the manifest.
-        force: write the checkpoint although it is no better than holding still, and mark it.
+        base: checkpoint to begin with instead of a new model; what is written must be better.
+        force: write the checkpoint although it is no better, and mark it.
     """
 
     data: Path
@@ -52,6 +54,7 @@ class Run:
     model: Mapping[str, Any] = field(default_factory=dict)
     arm: str = 'sim'
     command: str = ''
+    base: str = ''
     force: bool = False
 
 
@@ -62,12 +65,13 @@ def fit_table(run: Run, config: FitConfig, *, restart: bool = False) -> dict[str
 
     Raises:
         ConfigError: data of other joints, unknown settings, an unfinished training with other
-            settings, or a model that is no better than holding still.
+            settings, or a model that is no better than holding still or than its base.
+        CheckpointError: a base that cannot be trained further.
         DatasetError: no data set, or a damaged one.
     """
     embodiment = load_arm(run.arm)
     accelerator = make_accelerator(config)
-    learner = make_learner(run.kind, open_dataset(run.data), run.model)
+    learner, model = _beginning(run, embodiment)
     table, dataset = load_table(run.data, embodiment, learner.chunk_steps)
     begin = _validation_begin(dataset)
     share = accelerator.process_index, accelerator.num_processes
@@ -87,17 +91,22 @@ def fit_table(run: Run, config: FitConfig, *, restart: bool = False) -> dict[str
         )
     )
     settings = {name: value for name, value in asdict(config).items() if 'drive' not in name}
-    settings |= {'data': str(run.data), 'kind': run.kind, 'frames': len(table)}
-    model = learner.build(ranges_of(table.rows(0, begin)))
+    settings |= {
+        'data': str(run.data), 'kind': run.kind, 'frames': len(table), 'base': run.base,
+    }  # fmt: skip
+    if model is None:
+        model = learner.build(ranges_of(table.rows(0, begin)))
     fit = Fit(learner, model, batches, validation, config, settings, accelerator)
     run.output.mkdir(parents=True, exist_ok=True)
     episodes = config.drive_episodes if config.drive_steps else 0
     driving = Driving(learner, embodiment, dataset.tasks, episodes)
     _steps(fit, config, run.output, restart, driving, show=accelerator.is_main_process)
-    judged = fit.validate(JUDGED_BATCHES)
+    base = restore(run.base, embodiment)[1].to(fit.device) if run.base else None
+    judged = judge(fit, base)
     training = {
         'command': run.command,
         'data': str(run.data),
+        'base': run.base,
         'frames': len(table),
         'config': asdict(config),
         'minutes': round(fit.seconds / 60, 1),
@@ -125,6 +134,20 @@ def ranges_of(table: Table) -> Ranges:
     )
 
 
+def _beginning(run: Run, embodiment: Embodiment) -> tuple[Learner, Any]:
+    """Return the learner, and the model to go on with; None where it is to be built anew."""
+    dataset = open_dataset(run.data)
+    if not run.base:
+        return make_learner(run.kind, dataset, run.model), None
+    if run.model:
+        raise ConfigError(
+            f"'{run.base}' says what the model is; leave out: {', '.join(run.model)}"
+        )
+    learner, model, manifest = restore(run.base, embodiment)
+    check_fits(dataset, manifest)
+    return learner, model
+
+
 def _validation_begin(dataset: Dataset) -> int:
     """Return the row from which frames are held back: the last episodes."""
     count = len(dataset.episodes)
@@ -142,17 +165,7 @@ def _write(
     embodiment: Any,  # noqa: ANN401
 ) -> None:
     """Write the checkpoint of a model that is better than nothing."""
-    judged = training['held_out']
-    error, still = judged['action_rad_s'], judged['hold_still_rad_s']
-    better = error < still
-    if not better and not run.force:
-        raise ConfigError(
-            f'on held-back frames the model is off by {error:.3f} rad/s, an arm that holds still '
-            f'by {still:.3f}: no checkpoint was written. Train longer, look at the data with '
-            f'vla-ros data check {run.data}, or write it all the same with --force'
-        )
-    if not better:
-        training['forced'] = 'no better than holding still'
+    pass_gate(training, force=run.force)
     learner.save(fit.model, run.output, embodiment, training)
     draw_log(run.output / LOG, run.output / PLOT)
     (run.output / UNFINISHED).unlink(missing_ok=True)

@@ -77,8 +77,7 @@ class VlaLearner:
     def predict(self, model: VlaModel, batch: Batch) -> Prediction:
         """Encode each image once and answer all its sentences."""
         repeat, device = batch.sentences_per_image, model.action_mean.device
-        fine, tokens = model.encode_images(batch.images_BTVHWC[::repeat, -1])
-        encoded = fine.repeat_interleave(repeat, 0), tokens.repeat_interleave(repeat, 0)
+        encoded = model.encode_images(batch.images_BTVHWC[::repeat, -1])
         ids, mask = (torch.from_numpy(a).to(device) for a in self._tokenize(batch.instructions))
         words_BLE = model.encode_language(ids, mask)
         return model(encoded, words_BLE, mask, batch.state_BTP[:, -1])
@@ -88,7 +87,8 @@ class VlaLearner:
 
         Of the action what the head says (by default L1 of the normalised chunk: Zhao et al., ACT,
         2023), cross-entropy of whether the instruction names something in view, and, where it is
-        known, of where that is and has to end (heat, cross-entropy; target, L1 in decimetres).
+        known, of where that is and has to end (heat, cross-entropy; target, L1 in decimetres) and
+        of how far the tool has to turn (L1).
         """
         prediction = self.predict(model, batch)
         counts_BK = batch.valid_BK & batch.grounded_B[:, None]
@@ -104,15 +104,19 @@ class VlaLearner:
         return terms | self._places(prediction, batch)
 
     def _places(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
-        if prediction.heat_BDHW is None or prediction.targets_BD3 is None:
-            return {}
-        first = 2 - self.config.points  # of one point, where the tool should end
-        points_BD3, pixels_BD2 = batch.points_B23[:, first:], batch.pixels_B22[:, first:]
         terms = {}
-        seen_BD = pixels_BD2.isfinite().all(-1)
-        if seen_BD.any():
-            heat_NHW = prediction.heat_BDHW[seen_BD]
-            places = place_weights(pixels_BD2[seen_BD], *heat_NHW.shape[1:])
+        turned_B = batch.turns_B.isfinite()
+        if prediction.turn_B is not None and turned_B.any():
+            terms['turn'] = (prediction.turn_B - batch.turns_B)[turned_B].abs().mean()
+        if prediction.heat_BDVHW is None or prediction.targets_BD3 is None:
+            return terms
+        first = 2 - self.config.points  # of one point, where the tool should end
+        points_BD3 = batch.points_B23[:, first:]
+        pixels_BDV2 = batch.pixels_BV22[:, : self.config.point_views, first:].transpose(1, 2)
+        seen_BDV = pixels_BDV2.isfinite().all(-1)
+        if seen_BDV.any():
+            heat_NHW = prediction.heat_BDVHW[seen_BDV]
+            places = place_weights(pixels_BDV2[seen_BDV], *heat_NHW.shape[1:])
             terms['heat'] = HEAT_WEIGHT * functional.cross_entropy(heat_NHW.flatten(1), places)
         known_BD = points_BD3.isfinite().all(-1)
         if known_BD.any():
@@ -137,6 +141,8 @@ class VlaLearner:
             points_BD3 = batch.points_B23[:, 2 - self.config.points :]
             off_BD = (prediction.targets_BD3 - points_BD3).norm(dim=-1)
             found['goal_mm'] = 1000 * float(off_BD.nanmedian())
+        if prediction.turn_B is not None:
+            found['turn_rad'] = float((prediction.turn_B - batch.turns_B).abs().nanmedian())
         return found
 
     def save(
