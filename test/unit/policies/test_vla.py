@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,6 +59,13 @@ def test_several_cameras():
     config = VlaConfig(vocabulary=VOCABULARY, cameras=('front', 'wrist'))
     two = VlaModel(config).eval()
     assert predict(two, *inputs(two)).actions_BKA.shape == (2, 8, 7)
+    config = replace(config, points=2, point_views=2, turn=True)
+    pointing = VlaModel(config).eval()
+    found = predict(pointing, *inputs(pointing))
+    assert found.heat_BDVHW.shape == (2, 2, 2, 24, 32)
+    assert found.targets_BD3.shape == (2, 2, 3) and found.turn_B.shape == (2,)
+    with pytest.raises(ConfigError, match='point_views: 2 of 1 cameras'):
+        replace(config, cameras=('front',))
 
 
 def test_padding_changes_nothing(model):
