@@ -22,7 +22,7 @@ from vla_ros.training.gate import check_fits, judge, pass_gate
 from vla_ros.training.learners.kinds import make_learner
 from vla_ros.training.learners.learner import Learner, Ranges
 from vla_ros.training.log import Log, draw_log
-from vla_ros.training.restored import restore
+from vla_ros.training.restored import restore, take_over
 from vla_ros.training.speech import Speech
 from vla_ros.training.table import Table, load_table
 from vla_ros.training.table_batches import TableBatches
@@ -44,7 +44,8 @@ class Run:
         model: fields of its configuration that differ from the defaults.
         arm: name in config/arms, or a YAML file; the data must be of its joints.
         command: what was typed, for the manifest.
-        base: checkpoint to begin with instead of a new model; what is written must be better.
+        base: checkpoint to begin with instead of a new model; what is written must be better. With
+            fields in `model` the model is a new one of those, which takes over what fits.
         force: write the checkpoint although it is no better, and mark it.
     """
 
@@ -71,7 +72,7 @@ def fit_table(run: Run, config: FitConfig, *, restart: bool = False) -> dict[str
     """
     embodiment = load_arm(run.arm)
     accelerator = make_accelerator(config)
-    learner, model = _beginning(run, embodiment)
+    learner, base = _beginning(run, embodiment)
     table, dataset = load_table(run.data, embodiment, learner.chunk_steps)
     begin = _validation_begin(dataset)
     share = accelerator.process_index, accelerator.num_processes
@@ -94,8 +95,11 @@ def fit_table(run: Run, config: FitConfig, *, restart: bool = False) -> dict[str
     settings |= {
         'data': str(run.data), 'kind': run.kind, 'frames': len(table), 'base': run.base,
     }  # fmt: skip
-    if model is None:
+    model = base
+    if base is None or run.model:
         model = learner.build(ranges_of(table.rows(0, begin)))
+    if base is not None and model is not base:
+        take_over(model, base)
     fit = Fit(learner, model, batches, validation, config, settings, accelerator)
     run.output.mkdir(parents=True, exist_ok=True)
     episodes = config.drive_episodes if config.drive_steps else 0
@@ -135,16 +139,14 @@ def ranges_of(table: Table) -> Ranges:
 
 
 def _beginning(run: Run, embodiment: Embodiment) -> tuple[Learner, Any]:
-    """Return the learner, and the model to go on with; None where it is to be built anew."""
+    """Return the learner, and the model of the base; None where there is none."""
     dataset = open_dataset(run.data)
     if not run.base:
         return make_learner(run.kind, dataset, run.model), None
-    if run.model:
-        raise ConfigError(
-            f"'{run.base}' says what the model is; leave out: {', '.join(run.model)}"
-        )
     learner, model, manifest = restore(run.base, embodiment)
     check_fits(dataset, manifest)
+    if run.model:
+        learner = make_learner(manifest.kind, dataset, run.model)
     return learner, model
 
 

@@ -16,6 +16,8 @@ from vla_ros.policies.vla.config import VlaConfig
 from vla_ros.policies.vla.heads import mlp
 
 POINT_WIDTH = 64
+NEAR_M = 0.02
+"""What is nearer than this is told as exactly as nothing further away."""
 
 
 class KeyPoint(nn.Module):
@@ -76,3 +78,31 @@ class KeyPoint(nn.Module):
         """Return the goals (B, D, 3) in metres of what was pointed at."""
         known = states if self.views > 1 else ()
         return self.goal(torch.cat([seen_BF, *known], dim=-1)).unflatten(-1, (self.points, 3))
+
+
+class Offset(nn.Module):
+    """How far the tool is from the places, corrected by what the cameras see of them.
+
+    The camera at the wrist sees best what is near, and there it matters most. The head is told
+    offsets as shares that saturate: 5 mm would be lost beside the decimetres of the way there.
+    """
+
+    def __init__(self, seen: int, config: VlaConfig) -> None:
+        super().__init__()
+        size = 3 * config.points
+        self.correction = mlp(seen + config.proprioception_size + size, (128, 128), size)
+
+    def forward(
+        self, rough_BD3: Tensor, seen_BF: Tensor, states: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Return offsets (B, D, 3) in metres, and as shares (B, D·3)."""
+        known = [seen_BF, *states, shares(rough_BD3).flatten(1)]
+        correction = self.correction(torch.cat(known, dim=-1)).view_as(rough_BD3)
+        offsets_BD3 = rough_BD3 + 0.1 * correction
+        return offsets_BD3, shares(offsets_BD3).flatten(1)
+
+
+def shares(offsets_BD3: Tensor) -> Tensor:
+    """Return offsets over their length, less near to zero."""
+    length = (offsets_BD3.square().sum(-1, keepdim=True) + 1e-8).sqrt()
+    return offsets_BD3 / (length + NEAR_M)

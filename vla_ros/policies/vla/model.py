@@ -19,7 +19,7 @@ from torch.nn import functional
 from vla_ros.policies.vla.config import VlaConfig
 from vla_ros.policies.vla.encoders import build_language, build_vision
 from vla_ros.policies.vla.heads import build_head, mlp
-from vla_ros.policies.vla.key_points import POINT_WIDTH, KeyPoint
+from vla_ros.policies.vla.key_points import POINT_WIDTH, KeyPoint, Offset
 from vla_ros.types import ARM_JOINTS
 
 
@@ -36,6 +36,7 @@ class Prediction:
         targets_BD3: those places in the base frame, metres; of one point, where the tool should
             end.
         turn_B: by how much the tool has to turn about the base's z axis to grasp, rad.
+        offsets_BD3: from the tool to those places, metres; nearly exact where it is near.
     """
 
     actions_BKA: Tensor
@@ -44,6 +45,7 @@ class Prediction:
     heat_BDVHW: Tensor | None = None
     targets_BD3: Tensor | None = None
     turn_B: Tensor | None = None
+    offsets_BD3: Tensor | None = None
 
 
 class VlaModel(nn.Module):
@@ -79,7 +81,7 @@ class VlaModel(nn.Module):
         self.fusion = nn.TransformerEncoder(
             layer, config.layers, nn.LayerNorm(width), enable_nested_tensor=False
         )
-        self.pointer = self.turn = None
+        self.pointer = self.turn = self.offset = None
         extra, evidence = config.proprioception_size, width
         if config.key_points:
             self.pointer = KeyPoint(self.vision.fine_width, (rows, columns), config)
@@ -89,6 +91,9 @@ class VlaModel(nn.Module):
         if config.turn:
             self.turn = mlp(width + extra, (POINT_WIDTH,), 1)
             extra += 1
+        if self.pointer is not None and config.offsets:
+            self.offset = Offset(self.pointer.seen, config)
+            extra += 3 * config.points
         self.grounded = mlp(evidence, (POINT_WIDTH,), 1)
         self.head = build_head(width + extra, config)
         for name, values in (('image_mean', self.vision.mean), ('image_std', self.vision.std)):
@@ -150,7 +155,7 @@ class VlaModel(nn.Module):
         fused_BTE = self.fusion(tokens, src_key_padding_mask=padded)
         action_BE = fused_BTE[:, 0]
         states, features, evidence = features, [action_BE, *features], [action_BE]
-        heat = targets = turn_B = None
+        heat = targets = turn_B = offsets_BD3 = None
         if self.pointer is not None:
             image_BSE = fused_BTE[:, -image_BSE.shape[1] :]
             heat, seen_BF, match_BF = self.pointer(fine_IVFHW, image_BSE, action_BE)
@@ -165,6 +170,9 @@ class VlaModel(nn.Module):
         if self.turn is not None:
             turn_B = self.turn(torch.cat(features, dim=-1)).squeeze(-1)
             features.append(turn_B.unsqueeze(-1))
+        if self.offset is not None:
+            offsets_BD3, told_BF = self.offset(targets - tool_B13, seen_BF, states)
+            features.append(told_BF)
         features_BF = torch.cat(features, dim=-1)
         return Prediction(
             self.head(features_BF),
@@ -173,4 +181,5 @@ class VlaModel(nn.Module):
             heat,
             targets,
             turn_B,
+            offsets_BD3,
         )

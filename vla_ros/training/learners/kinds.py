@@ -75,6 +75,7 @@ def _vla(shared: Settings, dataset: Dataset, settings: Settings) -> Learner:
         'points': 2 if labelled else 1,
         'point_views': len(dataset.spec.cameras) if labelled else 1,
         'turn': TURNS in dataset.spec.features,
+        'offsets': labelled,
     }
     return VlaLearner(configured(VlaConfig, {**shared, **found}, settings))
 

@@ -18,6 +18,7 @@ from vla_ros.policies.checkpoint import Manifest
 from vla_ros.policies.vla.config import VlaConfig
 from vla_ros.policies.vla.encoders import build_tokenizer
 from vla_ros.policies.vla.heads import BinnedHead
+from vla_ros.policies.vla.key_points import NEAR_M
 from vla_ros.policies.vla.loading import save_vla
 from vla_ros.policies.vla.model import Prediction, VlaModel
 from vla_ros.training.adapters import tune_encoder, without_adapters
@@ -27,6 +28,7 @@ from vla_ros.training.table_batches import Batch
 from vla_ros.types import ARM_JOINTS
 
 MIN_STD = 1e-3
+OFFSET_WEIGHT = 0.5
 
 
 class VlaLearner:
@@ -122,6 +124,11 @@ class VlaLearner:
         if known_BD.any():
             off_N3 = (prediction.targets_BD3 - points_BD3.nan_to_num())[known_BD].abs()
             terms['target'] = off_N3.mean() / GOAL_SCALE_M
+            if prediction.offsets_BD3 is not None:
+                way_N3 = (points_BD3 - _tool(batch))[known_BD]
+                off_N3 = prediction.offsets_BD3[known_BD] - way_N3
+                share_N = off_N3.norm(dim=-1) / (way_N3.norm(dim=-1) + NEAR_M)
+                terms['offset'] = OFFSET_WEIGHT * share_N.mean()
         return terms
 
     @torch.no_grad()
@@ -141,6 +148,11 @@ class VlaLearner:
             points_BD3 = batch.points_B23[:, 2 - self.config.points :]
             off_BD = (prediction.targets_BD3 - points_BD3).norm(dim=-1)
             found['goal_mm'] = 1000 * float(off_BD.nanmedian())
+            if prediction.offsets_BD3 is not None:
+                way_BD3 = points_BD3 - _tool(batch)
+                off_BD = (prediction.offsets_BD3 - way_BD3).norm(dim=-1)
+                near = torch.where(way_BD3.norm(dim=-1) < 4 * NEAR_M, off_BD, torch.nan)
+                found['near_mm'] = 1000 * float(near.nanmedian())
         if prediction.turn_B is not None:
             found['turn_rad'] = float((prediction.turn_B - batch.turns_B).abs().nanmedian())
         return found
@@ -151,3 +163,7 @@ class VlaLearner:
         """Write the model as a checkpoint."""
         plain = cast('VlaModel', without_adapters(model))
         return save_vla(folder, plain, embodiment, training)
+
+
+def _tool(batch: Batch) -> Tensor:
+    return batch.state_BTP[:, -1, None, ARM_JOINTS : ARM_JOINTS + 3]
