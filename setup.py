@@ -87,7 +87,7 @@ setup(
     },
     entry_points={
         'console_scripts': [
-            *(f'{name} = {NAME}.ros.{name}:main' for name in NODES),
+            *(f'{name} = {NAME}.ros.start:{name}' for name in NODES),
             f'vla-ros = {NAME}.cli:main',
         ]
     },

@@ -72,6 +72,38 @@ def test_a_signal_ends_a_working_node_in_two_seconds_without_a_trace(
     assert 'Traceback' not in errors
 
 
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    'start_it',
+    [
+        'from vla_ros.ros.start import guard_node; sys.exit(guard_node())',
+        'sys.argv[1:] = ["vla_ros.ros.guard_node"]; '
+        'runpy.run_module("vla_ros.ros.start", run_name="__main__", alter_sys=True)',
+    ],
+    ids=['console script', 'python -m'],
+)
+def test_a_signal_ends_a_node_that_is_still_being_imported_without_a_trace(
+    start_it: str, number: signal.Signals
+) -> None:
+    code = f"""
+import os, runpy, sys
+class Signals:
+    def find_spec(self, name, path=None, target=None):
+        if name == 'rclpy':
+            os.kill(os.getpid(), {int(number)})
+sys.meta_path.insert(0, Signals())
+{start_it}
+"""
+    result = subprocess.run(
+        [sys.executable, '-c', code],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, '', '')
+
+
 def test_a_node_needs_no_home(tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k not in ('HOME', 'ROS_LOG_DIR')}
     result = subprocess.run(

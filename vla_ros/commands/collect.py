@@ -22,6 +22,7 @@ def main(
     workers: int = CollectConfig.workers,
     hold_out_pairs: bool = False,
     demonstrations: bool = False,
+    policy: str = '',
 ) -> int:
     """Record episodes of the scripted expert in the simulator.
 
@@ -36,7 +37,7 @@ def main(
     Args:
         output: folder of the data set; datasets/reach, datasets/table or datasets/demonstrations.
         tasks: which of reach,push,pick,put, or all.
-        episodes: how many to record; 2400 of reach (0.7 MB each), 1200 of others (1.3 MB each),
+        episodes: how many to record; 2400 of reach (0.7 MB each), 1000 of others (0.7 MB each),
             100 demonstrations.
         seed: seed of the first episode; the others follow. Held-out seeds are refused.
         arm: name in config/arms, or a YAML file.
@@ -44,6 +45,8 @@ def main(
         hold_out_pairs: never ask for the colours and shapes that `vla-ros eval --suite
             held_out_pairs` asks for, to measure how a policy takes new combinations.
         demonstrations: record what CLIPort learns from.
+        policy: folder of a policy that drives to three of four goals, while the expert labels what
+            it gets into; go on training it with `vla-ros train --base`. Give new seeds.
     """
     names = TASKS if tasks == 'all' else tuple(name.strip() for name in tasks.split(','))
     leave_out = held_out_pairs() if hold_out_pairs else ()
@@ -59,7 +62,7 @@ def main(
             ),
             output or Path('datasets/demonstrations'),
         )
-    if names == REACH and not hold_out_pairs:
+    if names == REACH and not hold_out_pairs and not policy:
         config = CollectConfig(
             episodes=CollectConfig.episodes if episodes is None else episodes,
             first_seed=seed,
@@ -78,6 +81,7 @@ def main(
         arm=arm,
         workers=workers,
         leave_out=leave_out,
+        policy=policy,
     )
     folder = output or Path('datasets/table')
     recorded = record(table, folder)

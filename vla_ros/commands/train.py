@@ -47,6 +47,7 @@ def main(
     batch_images: int | None = None,
     threads: int | None = None,
     arm: str | None = None,
+    base: str = '',
     restart: bool = False,
     force: bool = False,
 ) -> int:
@@ -71,9 +72,11 @@ def main(
         batch_images: images a step, 32, each with several sentences; scenes of cliport, 2.
         threads: torch threads on the CPU; 0 leaves it to torch.
         arm: name in config/arms, or a YAML file, sim by default; the data must be of its joints.
+        base: a checkpoint to go on with instead of a new model, such as one that drove while more
+            was recorded (`vla-ros collect --policy`); what is written must be better than it.
         restart: begin anew where a training was broken off.
-        force: write the checkpoint although it is no better than holding still (cliport: than the
-            middle of all picks and places), and mark it.
+        force: write the checkpoint although it is no better than holding still or than its base
+            (cliport: than the middle of all picks and places), and mark it.
     """
     recipe, settings, model = read_settings(config)
     said = {'data': data, 'output': output, 'policy': policy, 'arm': arm}
@@ -90,15 +93,15 @@ def main(
         from vla_ros.training.fit_run import Run
 
         given = {'images' if name == 'batch_images' else name: v for name, v in given.items()}
-        run = Run(where, folder, recipe.policy, model, recipe.arm, _command(), force)
+        run = Run(where, folder, recipe.policy, model, recipe.arm, _command(), base, force)
         if recipe.policy == SCENES_OF:
             return _fit_scenes(run, settings | given, restart)
         return _fit(run, replace(FitConfig(), **{**settings, **given}), restart)
-    if recipe.policy != 'vla' or config is not None:
+    if recipe.policy != 'vla' or config is not None or base:
         what = '--demonstrations' if recipe.policy == SCENES_OF else '--tasks all'
         raise ConfigError(
             f"'{where}' is no data set of the LeRobot layout, so policy is 'vla' and there is no "
-            f'config; record one with: vla-ros collect {what}'
+            f'config and no base; record one with: vla-ros collect {what}'
         )
     from vla_ros.training.train import summary, train
 

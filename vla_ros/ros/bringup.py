@@ -114,10 +114,10 @@ def node_specs(arguments: Mapping[str, str]) -> list[NodeSpec]:
     choose('value of sim', values['sim'], (*TRUTH, 'auto'))
     if values['output']:
         choose('output', values['output'], OUTPUT_MODES)
+    numbers = {name: _whole(values, name) for name in ('seed', 'image_width', 'image_height')}
+    scene = {'arm': arm, 'task': choose('task', values['task'], TASKS), **numbers}
     specs: list[NodeSpec] = []
     if TRUTH.get(values['sim'], arm == SIMULATED_ARM):
-        numbers = {name: _whole(values, name) for name in ('seed', 'image_width', 'image_height')}
-        scene = {'arm': arm, 'task': choose('task', values['task'], TASKS), **numbers}
         specs.append(NodeSpec('sim_node', False, parameters=scene))
     button = values['estop_topic']
     guard: dict[str, bool | int | float | str] = {'arm': arm, 'output': values['output']}

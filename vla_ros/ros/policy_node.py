@@ -5,14 +5,11 @@ from __future__ import annotations
 import functools
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import cv2
-import numpy as np
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
@@ -25,18 +22,17 @@ from vla_ros.ros.conversion import chunk_to_message, image_reader, stamp_to_ns
 from vla_ros.ros.depth_inputs import DepthInputs
 from vla_ros.ros.inference import Inference, InferenceThread
 from vla_ros.ros.inputs import Frames, blank_observation, check_inputs, reads_gripper
-from vla_ros.ros.instruction import MAX_HZ, InstructionRate, clean_instruction
+from vla_ros.ros.instruction import InstructionRate, clean_instruction
 from vla_ros.ros.joint_inputs import JointInputs
 from vla_ros.ros.lifecycle import ManagedNode
 from vla_ros.ros.memory import reuse_large_blocks
 from vla_ros.ros.node_main import run_node
 from vla_ros.ros.parameters import read_parameters, refuse_changes, refuse_unknown_parameters
 from vla_ros.ros.policy_config import PolicyConfig
-from vla_ros.types import ARM_JOINTS, DepthArray, ImageArray, Observation, Policy
+from vla_ros.ros.policy_report import PolicyReport
+from vla_ros.types import DepthArray, ImageArray, Observation, Policy
 
-MIN_CONFIDENCE = 0.5
 _STOP_TIMEOUT_S = 1.0
-_SILENT_NS = 500_000_000
 
 
 class PolicyNode(ManagedNode):
@@ -64,7 +60,7 @@ class PolicyNode(ManagedNode):
         self._depths: DepthInputs | None = None
         self._joints = JointInputs(self._arm)
         self._heard = InstructionRate()
-        self._forget_history()
+        self._report = PolicyReport(self._arm.joints)
         self._chunks = self.create_lifecycle_publisher(
             JointTrajectory, qos.CHUNK_TOPIC, qos.COMMAND
         )
@@ -116,7 +112,7 @@ class PolicyNode(ManagedNode):
             )
         mono_ns = time.monotonic_ns()
         check_inputs(self._policy, self._arm, self._frames, self._joints, self._now_ns(), mono_ns)
-        self._forget_history()
+        self._report = PolicyReport(self._arm.joints)
         self._instruction = clean_instruction(self._config.instruction)
         blank = blank_observation(self._policy, self._arm, self._config.instruction or 'warm up')
         self._worker = InferenceThread(
@@ -153,14 +149,14 @@ class PolicyNode(ManagedNode):
         try:
             instruction = clean_instruction(message.data)
         except ObservationError as error:
-            self._refused = str(error)
+            self._report.refused = str(error)
             self.get_logger().warning(f'refused: {error}', throttle_duration_sec=1.0)
             return
-        self._refused = ''
+        self._report.refused = ''
         if not self.active or self._worker is None:
             return
         if not instruction:
-            self._forget_history()
+            self._report = PolicyReport(self._arm.joints)
             self._worker.forget()
         self._instruction = instruction
 
@@ -179,31 +175,32 @@ class PolicyNode(ManagedNode):
         except ObservationError as error:
             self._refuse(f'camera {camera}: {error}')
             return
-        self._bad_input = ''
+        self._report.bad_input = ''
         now_ns = self._now_ns()
         reason = self._frames.offer(camera, image, stamp_to_ns(message.header.stamp), now_ns)
-        self._unusable = f'frame of camera {camera} not used: {reason}' if reason else ''
+        self._report.unusable = f'frame of camera {camera} not used: {reason}' if reason else ''
         if not reason:
-            self._frames_used += 1
-            self._last_frame_ns = time.monotonic_ns()
+            self._report.frame_used()
             self._observe(now_ns)
 
     def _newest_depths(self) -> Mapping[str, DepthArray]:
         return self._depths.newest() if self._depths else {}
 
     def _refuse(self, problem: str) -> None:
-        self._bad_input = problem
+        self._report.bad_input = problem
         self.get_logger().error(problem, throttle_duration_sec=5.0)
 
     def _observe(self, now_ns: int) -> None:
         """Hand an observation to the inference thread once every part of it is there."""
         taken, mono_ns = self._frames.take(now_ns), time.monotonic_ns()
         fingers = self._policy is not None and reads_gripper(self._policy)
-        self._joints_missing = self._joints.missing(mono_ns, fingers=fingers)
+        joints_missing = self._report.joints_missing = self._joints.missing(
+            mono_ns, fingers=fingers
+        )
         if self._depths and (silent := self._depths.missing()):
-            self._unusable = f'no fresh depth image on {", ".join(silent)}'
+            self._report.unusable = f'no fresh depth image on {", ".join(silent)}'
             return
-        if not taken or self._joints_missing or not self._instruction or self._worker is None:
+        if not taken or joints_missing or not self._instruction or self._worker is None:
             return
         images, stamp_ns = taken
         positions, opening_m = self._joints.positions_rad(), self._joints.opening_m(mono_ns)
@@ -216,84 +213,33 @@ class PolicyNode(ManagedNode):
     def _on_inference(self, inference: Inference) -> None:
         chunk = inference.chunk
         self._chunks.publish(chunk_to_message(chunk, self._arm.joints, self._arm.gripper_joint))
-        with self._history:
-            self._error = ''
-            self._newest = replace(chunk, velocities_rad_s=np.empty((0, ARM_JOINTS)))
-            self._chunks_sent += 1
-            self._to_inference.add_ns(inference.start_ns - chunk.stamp_ns)
-            self._inference.add_ns(inference.end_ns - inference.start_ns)
-            self._to_chunk.add_ns(self._now_ns() - chunk.stamp_ns)
+        self._report.inferred(inference, self._now_ns())
 
     def _on_error(self, error: Exception) -> None:
-        if (text := f'inference failed: {error!r}') != self._error:
+        if text := self._report.failed(error):
             self.get_logger().error(text)
-        self._error = text
-
-    def _forget_history(self) -> None:
-        self._history = threading.Lock()
-        self._error = self._refused = self._bad_input = self._unusable = ''
-        self._joints_missing = list(self._arm.joints)
-        self._frames_used = self._chunks_sent = 0
-        self._last_frame_ns = time.monotonic_ns()
-        self._newest: Any = None
-        self._to_inference = diagnostics.LatencyWindow()
-        self._inference = diagnostics.LatencyWindow()
-        self._to_chunk = diagnostics.LatencyWindow()
 
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
 
     def _publish_status(self) -> None:
-        with self._history:
-            level, summary = self._judge()
-            newest = self._newest
-            values = {
-                'instruction': self._instruction,
-                'confidence': f'{newest.confidence:.3f}' if newest else '',
-                'note': newest.note if newest else '',
-                'policy': self._config.policy
-                if self._given is None
-                else type(self._given).__name__,
-                'device': getattr(self._policy, 'device', self._config.device),
-                'frames': self._frames_used,
-                'chunks': self._chunks_sent,
-                **self._to_inference.percentiles('stamp_to_inference'),
-                **self._inference.percentiles('inference'),
-                **self._to_chunk.percentiles('stamp_to_chunk'),
-            }
+        report, given = self._report, type(self._given).__name__
+        level, summary = report.worst(
+            '' if self.active else self.problem or 'inactive',
+            self._instruction,
+            self._frames.missing(self._now_ns()),
+            too_fast=self._heard.too_fast(time.monotonic()),
+        )
+        values = {
+            'instruction': self._instruction,
+            'policy': self._config.policy if self._given is None else given,
+            'device': getattr(self._policy, 'device', self._config.device),
+            **report.values(),
+        }
         stamp = self.get_clock().now().to_msg()
         self._status.publish(
             diagnostics.status_message(qos.POLICY_NODE, stamp, level, summary, values)
         )
-
-    def _judge(self) -> tuple[bytes, str]:
-        """Return level and one line: the worst that is wrong, or what the node does."""
-        newest = self._newest
-        silent = time.monotonic_ns() - self._last_frame_ns > _SILENT_NS
-        cameras = ', '.join(self._frames.missing(self._now_ns())) or 'every camera at once'
-        joints = ', '.join(self._joints_missing)
-        why_inactive = (self.problem or 'inactive', self._bad_input or self._unusable)
-        findings = (
-            (not self.active, diagnostics.WARN, '; '.join(filter(None, why_inactive))),
-            (self._error, diagnostics.ERROR, self._error),
-            (self._bad_input, diagnostics.ERROR, self._bad_input),
-            (self._refused, diagnostics.WARN, self._refused),
-            (
-                self._heard.too_fast(time.monotonic()),
-                diagnostics.WARN,
-                f'more than {MAX_HZ} instructions a second; the newest counts',
-            ),
-            (silent, diagnostics.WARN, self._unusable or f'no frame from {cameras}'),
-            (not self._instruction, diagnostics.OK, 'waiting for an instruction'),
-            (self._joints_missing, diagnostics.WARN, f'no fresh state of {joints}'),
-            (
-                newest and newest.confidence < MIN_CONFIDENCE,
-                diagnostics.WARN,
-                (newest and newest.note) or 'the policy does not believe the instruction',
-            ),
-            (True, diagnostics.OK, 'following the instruction'),
-        )
-        return next((level, summary) for holds, level, summary in findings if holds)
 
 
 def main() -> int:

@@ -74,7 +74,10 @@ class NodeProcesses:
         arguments = [word for file in files for word in ('--params-file', str(file))]
         module = spec.module or f'vla_ros.ros.{spec.name}'
         process = subprocess.Popen(
-            [sys.executable, '-m', module, '--ros-args', *spec.ros_arguments, *arguments],
+            [
+                *(sys.executable, '-m', 'vla_ros.ros.start', module),
+                *('--ros-args', *spec.ros_arguments, *arguments),
+            ],
             env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

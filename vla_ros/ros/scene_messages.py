@@ -12,8 +12,8 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from vla_ros.ros.qos import BASE_FRAME, TARGET_NAMESPACE
-from vla_ros.sim.scene import BOWL_HEIGHT_M, BOWL_RADIUS_M, COLOURS
-from vla_ros.sim.world import SceneObject, World
+from vla_ros.sim.scene import BOWL_HEIGHT_M, BOWL_RADIUS_M, COLOURS, SceneObject
+from vla_ros.sim.world import World
 from vla_ros.types import FloatArray
 
 _MARKER_OF_SHAPE = {'cube': Marker.CUBE, 'ball': Marker.SPHERE, 'cylinder': Marker.CYLINDER}

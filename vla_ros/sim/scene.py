@@ -14,6 +14,7 @@ import numpy as np
 
 from vla_ros.core.embodiment import Embodiment
 from vla_ros.errors import ConfigError
+from vla_ros.types import FloatArray
 
 COLOURS = {
     'red': (0.83, 0.13, 0.12),
@@ -56,6 +57,16 @@ class ObjectKind:
         """Height of its centre when it lies on the table."""
         size = SHAPES[self.shape][1]
         return size[1] if self.shape == 'cylinder' else size[0]
+
+
+@dataclass(frozen=True)
+class SceneObject:
+    """An object or a container on the table; position of its centre in the base frame."""
+
+    name: str
+    colour: str
+    shape: str
+    position_m: FloatArray
 
 
 OBJECT_KINDS = tuple(ObjectKind(c, s) for c, s in itertools.product(COLOURS, SHAPES))

@@ -69,12 +69,17 @@ class Views:
     def project(
         self, data: mujoco.MjData, camera: str, point_m: FloatArray
     ) -> tuple[float, float]:
-        """Return where a point of the base frame appears, as fractions (x, y) of the image."""
+        """Return where a point of the base frame appears, as fractions (x, y) of the image.
+
+        NaN where it is behind the camera.
+        """
         width, height = self.sizes[camera]
         view, fovy_rad = data.camera(camera), self.fovy_rad(camera)
         in_camera = view.xmat.reshape(3, 3).T @ (point_m - view.xpos)
         if fovy_rad is None:
             scale = 2.0 / self._model.camera(camera).fovy[0]  # which is metres then
+        elif in_camera[2] >= 0:
+            return np.nan, np.nan
         else:
             scale = 1.0 / (np.tan(fovy_rad / 2) * -in_camera[2])
         return (

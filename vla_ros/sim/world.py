@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import mujoco
 import numpy as np
@@ -16,7 +15,7 @@ import numpy as np
 from vla_ros.core.embodiment import Embodiment
 from vla_ros.errors import choose
 from vla_ros.sim.layout import Pose, TableLayout, sample_layout, sample_table
-from vla_ros.sim.scene import CONTAINERS, OBJECT_KINDS, build_model
+from vla_ros.sim.scene import CONTAINERS, OBJECT_KINDS, SceneObject, build_model
 from vla_ros.sim.surfaces import Surfaces
 from vla_ros.sim.views import Views
 from vla_ros.types import ARM_JOINTS, TASKS, DepthArray, FloatArray, ImageArray
@@ -25,16 +24,6 @@ HOVER_HEIGHT_M = 0.10  # a reach ends this far above the centre of the named obj
 _HOME_OPENING_M = 0.04
 _PARKED_M = (-60.0, 0.0, 1.0)  # where objects wait that are not on the table: far behind
 _IMAGINED_STEP_S = 0.01  # coarser than the model's own: what may come is cheap to look at
-
-
-@dataclass(frozen=True)
-class SceneObject:
-    """An object or a container on the table; position of its centre in the base frame."""
-
-    name: str
-    colour: str
-    shape: str
-    position_m: FloatArray
 
 
 class World:
@@ -291,7 +280,7 @@ class World:
         return self._views.fovy_rad(camera)
 
     def project(self, camera: str, point_m: FloatArray) -> tuple[float, float]:
-        """Return where a point of the base frame appears, as fractions (x, y) of the image."""
+        """Return where a point appears, as fractions (x, y) of the image; NaN behind it."""
         return self._views.project(self.data, camera, point_m)
 
     def close(self) -> None:

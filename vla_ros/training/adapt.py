@@ -12,19 +12,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vla_ros.core.embodiment import Embodiment, load_arm
 from vla_ros.data.reader import Dataset, open_dataset
 from vla_ros.errors import ConfigError, check_at_least, choose
-from vla_ros.policies.checkpoint import Manifest
 from vla_ros.training.adapters import METHODS, Adapted
 from vla_ros.training.fit import Fit, make_accelerator
 from vla_ros.training.fit_config import FitConfig
+from vla_ros.training.gate import check_fits, judge, pass_gate
 from vla_ros.training.learners.learner import Learner
 from vla_ros.training.log import Log, draw_log
 from vla_ros.training.restored import restore
 from vla_ros.training.speech import Speech
-from vla_ros.training.table import CAMERA, Table, load_table
+from vla_ros.training.table import Table, load_table
 from vla_ros.training.table_batches import TableBatches
 
 REPORT_STEPS = 20
-JUDGED_BATCHES = 8
 HELD_OUT_SHARE = 0.2
 FEW = FitConfig(steps=300, images=16, refusals=1, learning_rate=3e-4, warm_up_steps=20)
 """How it is trained unless something else is said."""
@@ -87,16 +86,12 @@ def adapt(task: Adaptation, config: FitConfig = FEW) -> dict[str, Any]:
         )
         for k, part in enumerate((shown, held_out))
     )  # fmt: skip
-    judged_at = [g.bit_generator.state for g in validation.generators]
     torch.manual_seed(config.seed)
     adapted = Adapted(model, manifest.kind, task.method, task.rank)
     fit = Fit(learner, model, batches, validation, config, {}, make_accelerator(config))
-    base = fit.validate(JUDGED_BATCHES)
     task.output.mkdir(parents=True, exist_ok=True)
     _steps(fit, config, task.output)
-    for generator, state in zip(validation.generators, judged_at, strict=True):
-        generator.bit_generator.state = state  # the same frames and sentences again
-    judged = fit.validate(JUDGED_BATCHES)
+    base = restore(task.base, embodiment)[1]
     training = {
         'command': task.command,
         'base': {'name': task.base, 'weights_sha256': manifest.weights_sha256},
@@ -106,32 +101,11 @@ def adapt(task: Adaptation, config: FitConfig = FEW) -> dict[str, Any]:
         'trained_numbers': adapted.trained,
         'config': asdict(config),
         'minutes': round(fit.seconds / 60, 1),
-        'held_out': {**judged, 'base_action_rad_s': base['action_rad_s']},
+        'held_out': judge(fit, base.to(fit.device)),
     }
-    passed(training, force=task.force)
+    pass_gate(training, force=task.force)
     _write(learner, adapted, fit, task.output, embodiment, training)
     return training
-
-
-def check_fits(dataset: Dataset, manifest: Manifest) -> None:
-    """Refuse data that the base could not have been trained on.
-
-    Raises:
-        ConfigError: other cameras, another size of images, or another rate; says which.
-    """
-    features, where = dataset.spec.features, f"'{dataset.folder}'"
-    have = {
-        name.removeprefix(CAMERA): features[name].height_and_width[::-1]
-        for name in dataset.spec.cameras
-    }
-    wanted = {name: tuple(size) for name, size in manifest.cameras.items()}
-    if have != wanted:
-        raise ConfigError(f'{where} has cameras {have}; the base was trained with {wanted}')
-    if abs(dataset.spec.fps - manifest.rate_hz) > 1e-3:
-        raise ConfigError(
-            f'{where} has {dataset.spec.fps} frames a second, the base takes '
-            f'{manifest.rate_hz:g} steps a second; record at the rate of the base'
-        )
 
 
 def split(table: Table, dataset: Dataset, episodes: int) -> tuple[Table, Table]:
@@ -150,29 +124,6 @@ def split(table: Table, dataset: Dataset, episodes: int) -> tuple[Table, Table]:
         )
     begin = dataset.episodes[max(shown, count - kept_back)].first
     return table.rows(0, dataset.episodes[shown - 1].end), table.rows(begin, len(table))
-
-
-def passed(training: dict[str, Any], *, force: bool) -> None:
-    """Mark a result that is no better than the base or than holding still, if it is forced.
-
-    Raises:
-        ConfigError: it is not forced.
-    """
-    judged = training['held_out']
-    error = judged['action_rad_s']
-    rivals = {
-        'the base': judged['base_action_rad_s'],
-        'an arm that holds still': judged['hold_still_rad_s'],
-    }
-    lost = [f'{name} is off by {rival:.3f}' for name, rival in rivals.items() if not error < rival]
-    if lost and not force:
-        raise ConfigError(
-            f'on held-out episodes the adapted policy is off by {error:.3f} rad/s, '
-            f'{" and ".join(lost)}: no checkpoint was written. Take more episodes or steps, '
-            'another --method, or write it all the same with --force'
-        )
-    if lost:
-        training['forced'] = f'no better: {" and ".join(lost)}'
 
 
 def _write(

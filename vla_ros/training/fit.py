@@ -93,6 +93,16 @@ class Fit:
         """The model to judge and to write: the averaged one where there is one."""
         return self._averaged.module if self._averaged is not None else self._objective.model
 
+    @property
+    def device(self) -> torch.device:
+        """Where batches go."""
+        return self._accelerator.device
+
+    @property
+    def validation_generators(self) -> tuple[np.random.Generator, ...]:
+        """Every source of random numbers that the next frames to judge by depend on."""
+        return self._validation.generators
+
     def step(self) -> dict[str, float]:
         """Take one optimiser step; return the terms of the loss."""
         config, accelerator = self._config, self._accelerator
@@ -127,13 +137,16 @@ class Fit:
         return jittered(batch.to(self._accelerator.device), self._config)
 
     @torch.inference_mode()
-    def validate(self, batches: int = 1) -> dict[str, float]:
-        """Return the learner's errors on frames held back, and of an arm that holds still."""
-        self.model.eval()
+    def validate(self, batches: int = 1, model: nn.Module | None = None) -> dict[str, float]:
+        """Return the errors on frames held back, and those of an arm that holds still.
+
+        Of the model that is trained, or of another of its kind.
+        """
+        judged = (model or self.model).eval()
         found: list[dict[str, float]] = []
         for _ in range(batches):
-            batch = self._validation.draw().to(self._accelerator.device)
-            found.append(self._learner.errors(self.model, batch) | hold_still(batch))
+            batch = self._validation.draw().to(self.device)
+            found.append(self._learner.errors(judged, batch) | hold_still(batch))
         return {name: float(np.mean([row[name] for row in found])) for name in found[0]}
 
     def save(self, path: Path) -> None:

@@ -18,9 +18,11 @@ from vla_ros.errors import ConfigError
 from vla_ros.training.driving import Driving
 from vla_ros.training.fit import Fit, make_accelerator
 from vla_ros.training.fit_config import FitConfig
+from vla_ros.training.gate import check_fits, judge, pass_gate
 from vla_ros.training.learners.kinds import make_learner
-from vla_ros.training.learners.learner import Ranges
+from vla_ros.training.learners.learner import Learner, Ranges
 from vla_ros.training.log import Log, draw_log
+from vla_ros.training.restored import restore, take_over
 from vla_ros.training.speech import Speech
 from vla_ros.training.table import Table, load_table
 from vla_ros.training.table_batches import TableBatches
@@ -28,7 +30,6 @@ from vla_ros.types import ARM_JOINTS
 
 VALIDATION_SHARE = 0.04
 REPORT_STEPS = 50
-JUDGED_BATCHES = 8
 UNFINISHED, LOG, PLOT = 'unfinished.pt', 'log.csv', 'log.png'
 
 
@@ -43,7 +44,9 @@ class Run:
         model: fields of its configuration that differ from the defaults.
         arm: name in config/arms, or a YAML file; the data must be of its joints.
         command: what was typed, for the manifest.
-        force: write the checkpoint although it is no better than holding still, and mark it.
+        base: checkpoint to begin with instead of a new model; what is written must be better. With
+            fields in `model` the model is a new one of those, which takes over what fits.
+        force: write the checkpoint although it is no better, and mark it.
     """
 
     data: Path
@@ -52,6 +55,7 @@ class Run:
     model: Mapping[str, Any] = field(default_factory=dict)
     arm: str = 'sim'
     command: str = ''
+    base: str = ''
     force: bool = False
 
 
@@ -62,12 +66,13 @@ def fit_table(run: Run, config: FitConfig, *, restart: bool = False) -> dict[str
 
     Raises:
         ConfigError: data of other joints, unknown settings, an unfinished training with other
-            settings, or a model that is no better than holding still.
+            settings, or a model that is no better than holding still or than its base.
+        CheckpointError: a base that cannot be trained further.
         DatasetError: no data set, or a damaged one.
     """
     embodiment = load_arm(run.arm)
     accelerator = make_accelerator(config)
-    learner = make_learner(run.kind, open_dataset(run.data), run.model)
+    learner, base = _beginning(run, embodiment)
     table, dataset = load_table(run.data, embodiment, learner.chunk_steps)
     begin = _validation_begin(dataset)
     share = accelerator.process_index, accelerator.num_processes
@@ -87,24 +92,32 @@ def fit_table(run: Run, config: FitConfig, *, restart: bool = False) -> dict[str
         )
     )
     settings = {name: value for name, value in asdict(config).items() if 'drive' not in name}
-    settings |= {'data': str(run.data), 'kind': run.kind, 'frames': len(table)}
-    model = learner.build(ranges_of(table.rows(0, begin)))
+    settings |= {
+        'data': str(run.data), 'kind': run.kind, 'frames': len(table), 'base': run.base,
+    }  # fmt: skip
+    model = base
+    if base is None or run.model:
+        model = learner.build(ranges_of(table.rows(0, begin)))
+    if base is not None and model is not base:
+        take_over(model, base)
     fit = Fit(learner, model, batches, validation, config, settings, accelerator)
     run.output.mkdir(parents=True, exist_ok=True)
     episodes = config.drive_episodes if config.drive_steps else 0
     driving = Driving(learner, embodiment, dataset.tasks, episodes)
     take_steps(fit, config, run.output, restart, driving, show=accelerator.is_main_process)
-    judged = fit.validate(JUDGED_BATCHES)
+    base = restore(run.base, embodiment)[1].to(fit.device) if run.base else None
+    judged = judge(fit, base)
     training = {
         'command': run.command,
         'data': str(run.data),
+        'base': run.base,
         'frames': len(table),
         'config': asdict(config),
         'minutes': round(fit.seconds / 60, 1),
         'held_out': {name: round(value, 5) for name, value in judged.items()},
     }
     if accelerator.is_main_process:
-        _passed(training, run)
+        pass_gate(training, force=run.force)
         write_checkpoint(run, learner, fit, training, embodiment)
     return training
 
@@ -126,6 +139,18 @@ def ranges_of(table: Table) -> Ranges:
     )
 
 
+def _beginning(run: Run, embodiment: Embodiment) -> tuple[Learner, Any]:
+    """Return the learner, and the model of the base; None where there is none."""
+    dataset = open_dataset(run.data)
+    if not run.base:
+        return make_learner(run.kind, dataset, run.model), None
+    learner, model, manifest = restore(run.base, embodiment)
+    check_fits(dataset, manifest)
+    if run.model:
+        learner = make_learner(manifest.kind, dataset, run.model)
+    return learner, model
+
+
 def _validation_begin(dataset: Dataset) -> int:
     """Return the row from which frames are held back: the last episodes."""
     count = len(dataset.episodes)
@@ -133,21 +158,6 @@ def _validation_begin(dataset: Dataset) -> int:
         raise ConfigError(f"'{dataset.folder}' has {count} episode; at least 2 are needed")
     held_back = max(1, round(VALIDATION_SHARE * count))
     return dataset.episodes[count - held_back].first
-
-
-def _passed(training: dict[str, Any], run: Run) -> None:
-    """Refuse a model that is no better than nothing, or mark it if it is forced."""
-    judged = training['held_out']
-    error, still = judged['action_rad_s'], judged['hold_still_rad_s']
-    if error < still:
-        return
-    if not run.force:
-        raise ConfigError(
-            f'on held-back frames the model is off by {error:.3f} rad/s, an arm that holds still '
-            f'by {still:.3f}: no checkpoint was written. Train longer, look at the data with '
-            f'vla-ros data check {run.data}, or write it all the same with --force'
-        )
-    training['forced'] = 'no better than holding still'
 
 
 def write_checkpoint(

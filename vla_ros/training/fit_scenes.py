@@ -42,6 +42,8 @@ def fit_scenes(run: Run, config: FitConfig, *, restart: bool = False) -> dict[st
             other settings, or a model that is no better than the middle of all demonstrations.
         DatasetError: no data set, or a damaged one.
     """
+    if run.base:
+        raise ConfigError(f"policy 'cliport' begins anew; leave out --base {run.base}")
     embodiment = load_arm(run.arm)
     accelerator = make_accelerator(config)
     dataset = open_dataset(run.data)
@@ -163,7 +165,7 @@ class SceneFit(Fit):
         """Return the batch as it is: it was changed when it was drawn."""
         return batch
 
-    def validate(self, batches: int = 1) -> dict[str, float]:
+    def validate(self, batches: int = 1, model: Any = None) -> dict[str, float]:  # noqa: ANN401
         """Return the errors on some of the demonstrations held back, the same every time."""
         return self.judge(self._held_back[:REPORTED])
 

@@ -15,9 +15,7 @@ HEAT_WEIGHT = 0.2
 
 def run_model(model: VlaModel, batch: Batch, images_BVHWC: Tensor) -> Prediction:
     """Encode images once and answer all their sentences."""
-    repeat = len(batch.ids_NL) // len(images_BVHWC)
-    fine, tokens = model.encode_images(images_BVHWC)
-    encoded = fine.repeat_interleave(repeat, 0), tokens.repeat_interleave(repeat, 0)
+    encoded = model.encode_images(images_BVHWC)
     words_NLE = model.encode_language(batch.ids_NL, batch.mask_NL)
     return model(encoded, words_NLE, batch.mask_NL, batch.proprioception_NP)
 
@@ -32,8 +30,8 @@ def losses(model: VlaModel, prediction: Prediction, batch: Batch) -> dict[str, T
             prediction.grounded_B, asked.float()
         ),
     }
-    if prediction.heat_BDHW is not None and prediction.targets_BD3 is not None:
-        heat_BHW = prediction.heat_BDHW[asked, 0]
+    if prediction.heat_BDVHW is not None and prediction.targets_BD3 is not None:
+        heat_BHW = prediction.heat_BDVHW[asked, 0, 0]
         place = place_weights(batch.pixels_N2[asked], *heat_BHW.shape[1:])
         terms['heat'] = HEAT_WEIGHT * functional.cross_entropy(heat_BHW.flatten(1), place)
         error = (prediction.targets_BD3[:, -1] - batch.targets_N3)[asked].abs().mean()

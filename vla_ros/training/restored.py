@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from vla_ros.core.embodiment import Embodiment
 from vla_ros.errors import CheckpointError
@@ -42,6 +43,31 @@ def restore(base: str, embodiment: Embodiment) -> tuple[Learner, nn.Module, Mani
     with naming_misfits(folder):
         learner, model = RESTORE[manifest.kind](folder, manifest)
     return learner, model, manifest
+
+
+def take_over(model: nn.Module, base: nn.Module) -> list[str]:
+    """Give a model the weights of another as far as they fit; return the names of what is new.
+
+    Where a layer has more inputs than the base's, those that are new begin without a say.
+    """
+    known, new, taken = base.state_dict(), [], {}
+    for name, mine in model.state_dict().items():
+        theirs = known.get(name)
+        if theirs is not None and theirs.shape == mine.shape:
+            taken[name] = theirs
+        elif theirs is not None and _wider(mine, theirs):
+            taken[name] = torch.zeros_like(mine)
+            taken[name][:, : theirs.shape[1]] = theirs
+        else:
+            new.append(name)
+    model.load_state_dict(taken, strict=False)
+    return new
+
+
+def _wider(mine: Tensor, theirs: Tensor) -> bool:
+    if not mine.ndim == theirs.ndim == 2:
+        return False
+    return len(mine) == len(theirs) and mine.shape[1] > theirs.shape[1]
 
 
 def _rt1(folder: Path, manifest: Manifest) -> tuple[Any, nn.Module]:

@@ -23,6 +23,7 @@ from vla_ros.policies.preprocessing import proprioception
 from vla_ros.types import ARM_JOINTS
 
 CAMERA = 'observation.images.'
+TURNS = 'label.turn_rad'
 LABEL_COLUMNS = ('label.task_index', 'label.action', 'label.points_m', 'label.pixels')
 
 
@@ -37,7 +38,10 @@ class Table:
         valid_NMK: whether the episode goes on for so long.
         tasks_NM: number of the sentence that each label answers.
         points_NM23: where the object is and where it has to end, base frame; NaN where unknown.
-        pixels_NM22: where those appear, fractions (x, y) of the first image; NaN where unknown.
+        pixels_NMV22: where those appear in the views, fractions (x, y) of the image; NaN where
+            they are out of it or unknown.
+        turns_NM: by how much the tool has to turn about the base's z axis, rad; NaN where any yaw
+            will do or it is unknown.
         present_NX: which things are on the table; X is 0 where nobody knows.
         first_N: row of the first frame of the frame's episode.
     """
@@ -48,7 +52,8 @@ class Table:
     valid_NMK: NDArray[np.bool_]
     tasks_NM: NDArray[np.int64]
     points_NM23: NDArray[np.float32]
-    pixels_NM22: NDArray[np.float32]
+    pixels_NMV22: NDArray[np.float32]
+    turns_NM: NDArray[np.float32]
     present_NX: NDArray[np.bool_]
     first_N: NDArray[np.int64]
 
@@ -119,9 +124,10 @@ def check_arm(dataset: Dataset, embodiment: Embodiment) -> None:
 
 
 def _labels(dataset: Dataset, chunk_steps: int, first: NDArray[np.int64]) -> dict[str, Any]:
-    """Return actions, valid, tasks, points and pixels; see Table."""
+    """Return actions, valid, tasks, points, pixels and turns; see Table."""
     if all(name in dataset.spec.features for name in LABEL_COLUMNS):
-        columns = dataset.columns(LABEL_COLUMNS)
+        turned = TURNS in dataset.spec.features
+        columns = dataset.columns((*LABEL_COLUMNS, TURNS) if turned else LABEL_COLUMNS)
         actions = columns['label.action']
         if actions.shape[2] < chunk_steps:
             raise ConfigError(
@@ -130,12 +136,14 @@ def _labels(dataset: Dataset, chunk_steps: int, first: NDArray[np.int64]) -> dic
             )
         actions = actions[:, :, :chunk_steps]
         valid = np.ones(actions.shape[:3], np.bool_)
+        turns = columns.get(TURNS, np.full(actions.shape[:2], np.nan, np.float32))
         return {
             'actions_NMKA': actions,
             'valid_NMK': valid,
             'tasks_NM': columns['label.task_index'].reshape(len(actions), -1),
             'points_NM23': columns['label.points_m'],
-            'pixels_NM22': columns['label.pixels'],
+            'pixels_NMV22': columns['label.pixels'],
+            'turns_NM': turns.reshape(len(actions), -1),
         }
     action, tasks = dataset.column('action'), dataset.column('task_index')
     ends = np.append(np.flatnonzero(np.diff(first)) + 1, len(first))
@@ -149,7 +157,8 @@ def _labels(dataset: Dataset, chunk_steps: int, first: NDArray[np.int64]) -> dic
         'valid_NMK': valid[:, None],
         'tasks_NM': tasks[:, None],
         'points_NM23': unknown,
-        'pixels_NM22': unknown[..., :2],
+        'pixels_NMV22': unknown[:, :, None, :, :2],
+        'turns_NM': unknown[..., 0, 0],
     }
 
 

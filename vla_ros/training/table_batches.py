@@ -29,7 +29,8 @@ class Batch:
         valid_BK: whether the episode goes on for so long.
         grounded_B: whether the instruction names something that can be done.
         points_B23: where the object is and where it has to end; NaN where unknown.
-        pixels_B22: where those appear in the newest image of the first view; NaN where unknown.
+        pixels_BV22: where those appear in the newest images; NaN where out of view or unknown.
+        turns_B: by how much the tool has to turn, rad; NaN where it does not matter or is unknown.
         sentences_per_image: m; rows i·m to i·m + m - 1 share an image.
     """
 
@@ -40,7 +41,8 @@ class Batch:
     valid_BK: Tensor
     grounded_B: Tensor
     points_B23: Tensor
-    pixels_B22: Tensor
+    pixels_BV22: Tensor
+    turns_B: Tensor
     sentences_per_image: int
 
     def to(self, device: torch.device) -> Batch:
@@ -123,7 +125,8 @@ class TableBatches:
             'valid_BK': table.valid_NMK[owner, which],
             'grounded_B': grounded,
             'points_B23': _known(table.points_NM23[owner, which], grounded),
-            'pixels_B22': _known(table.pixels_NM22[owner, which], grounded),
+            'pixels_BV22': _known(table.pixels_NMV22[owner, which], grounded),
+            'turns_B': _known(table.turns_NM[owner, which], grounded),
         }
         return Batch(
             instructions=tuple(text for texts in spoken for text in texts),

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def test_shapes(model):
     found = predict(model, *inputs(model))
     assert found.actions_BKA.shape == (2, 8, 7)
     assert found.grounded_B.shape == (2,)
-    assert found.heat_BDHW.shape == (2, 1, 24, 32)
+    assert found.heat_BDVHW.shape == (2, 1, 1, 24, 32)
     assert found.targets_BD3.shape == (2, 1, 3)
 
 
@@ -58,6 +59,13 @@ def test_several_cameras():
     config = VlaConfig(vocabulary=VOCABULARY, cameras=('front', 'wrist'))
     two = VlaModel(config).eval()
     assert predict(two, *inputs(two)).actions_BKA.shape == (2, 8, 7)
+    config = replace(config, points=2, point_views=2, turn=True)
+    pointing = VlaModel(config).eval()
+    found = predict(pointing, *inputs(pointing))
+    assert found.heat_BDVHW.shape == (2, 2, 2, 24, 32)
+    assert found.targets_BD3.shape == (2, 2, 3) and found.turn_B.shape == (2,)
+    with pytest.raises(ConfigError, match='point_views: 2 of 1 cameras'):
+        replace(config, cameras=('front',))
 
 
 def test_padding_changes_nothing(model):
@@ -79,7 +87,7 @@ def test_every_input_matters_and_every_parameter_learns(model):
         assert not torch.allclose(base, predict(model, images, ids + 1, mask, state).actions_BKA)
         assert not torch.allclose(base, predict(model, images, ids, mask, state + 1).actions_BKA)
     found = predict(model, images, ids, mask, state)
-    outputs = (found.actions_BKA, found.grounded_B, found.heat_BDHW, found.targets_BD3)
+    outputs = (found.actions_BKA, found.grounded_B, found.heat_BDVHW, found.targets_BD3)
     sum(o.square().sum() for o in outputs).backward()
     silent = [name for name, p in model.named_parameters() if p.grad is None]
     model.zero_grad(set_to_none=True)

@@ -61,6 +61,7 @@ def test_a_button_that_is_named_is_required():
         ({'arm': 'r2d2'}, "unknown arm 'r2d2'"),
         ({'sim': 'maybe'}, 'true'),
         ({'task': 'juggle'}, "unknown task 'juggle'; choose one of: pick"),
+        ({'arm': 'fr3', 'task': 'juggle'}, "unknown task 'juggle'"),  # no simulator: no less wrong
         ({'threads': 'two'}, 'not a whole number'),
     ],
 )

@@ -20,8 +20,9 @@ from vla_ros.policies.rt1.config import Rt1Config
 from vla_ros.policies.rt1.model import Rt1Model
 from vla_ros.policies.vla.config import VlaConfig
 from vla_ros.policies.vla.model import VlaModel
-from vla_ros.training.adapt import check_fits, passed, split
+from vla_ros.training.adapt import split
 from vla_ros.training.adapters import Adapted, dense_layers
+from vla_ros.training.gate import check_fits, pass_gate
 from vla_ros.training.learners.learner import Ranges
 from vla_ros.training.learners.rt1 import Rt1Learner
 from vla_ros.training.record import RecordConfig, record
@@ -137,16 +138,16 @@ def test_the_command_writes_a_policy_that_is_better_than_its_base(
 def test_the_gate_names_whom_the_result_does_not_beat() -> None:
     held_out = {'action_rad_s': 0.2, 'base_action_rad_s': 0.3, 'hold_still_rad_s': 0.25}
     good = {'held_out': held_out}
-    passed(good, force=False)
+    pass_gate(good, force=False)
     assert 'forced' not in good
     bad = {'held_out': {**held_out, 'base_action_rad_s': 0.2}}
-    with pytest.raises(ConfigError, match=r'the base is off by 0.200: no checkpoint'):
-        passed(bad, force=False)
-    passed(bad, force=True)
-    assert 'the base' in bad['forced'] and 'still' not in bad['forced']
+    with pytest.raises(ConfigError, match=r'its base is off by 0.200: no checkpoint'):
+        pass_gate(bad, force=False)
+    pass_gate(bad, force=True)
+    assert 'its base' in bad['forced'] and 'still' not in bad['forced']
     nothing = {'held_out': {**held_out, 'action_rad_s': float('nan')}}
     with pytest.raises(ConfigError, match='holds still'):
-        passed(nothing, force=False)
+        pass_gate(nothing, force=False)
 
 
 def test_what_is_held_out_is_never_learned_from(data: Path) -> None:

@@ -67,7 +67,7 @@ def test_a_batch_holds_what_was_recorded(data: Path) -> None:
     assert np.array_equal(batch.points_B23[4], table.points_NM23[8, 1])
     refused = ~batch.grounded_B
     assert not batch.actions_BKA[refused].any()
-    assert batch.points_B23[refused].isnan().all() and batch.pixels_B22[refused].isnan().all()
+    assert batch.points_B23[refused].isnan().all() and batch.pixels_BV22[refused].isnan().all()
 
 
 def test_shares_of_a_batch_make_the_whole(data: Path) -> None:
@@ -186,7 +186,7 @@ def test_the_command_trains_and_the_gate_keeps_back_what_is_no_good(
     assert not (output / 'manifest.json').exists()
     assert main(['train', str(config), *words, '--force']) == 0
     training = json.loads((output / 'manifest.json').read_text())['training']
-    assert training['forced'] == 'no better than holding still'
+    assert training['forced'].startswith('no better: an arm that holds still is off by')
     assert training['held_out']['hold_still_rad_s'] < training['held_out']['action_rad_s']
     assert (output / 'log.png').stat().st_size > 5000
     assert isinstance(load_policy(str(output), ARM, 'cpu'), Rt1Policy)
@@ -198,6 +198,34 @@ def test_without_a_name_the_vla_policy_is_trained(data: Path, tmp_path: Path) ->
     words = [str(config), '--data', str(data), '--output', str(tmp_path / 'vla')]
     assert main(['train', *words, '--force']) == 0
     assert isinstance(load_policy(str(tmp_path / 'vla'), ARM, 'cpu'), VlaPolicy)
+
+
+def test_a_training_goes_on_from_a_checkpoint_which_it_must_beat(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / 'tiny.yaml'
+    config.write_text(
+        'images: 2\nsteps: 2\nlearning_rate: 1.0e-9\ndrive_steps: 0\n'
+        'model: {width: 16, heads: 2, chunk_steps: 2}\n'
+    )
+    base, output = tmp_path / 'base', tmp_path / 'further'
+    words = ['--data', str(data), '--output']
+    assert main(['train', str(config), *words, str(base), '--force']) == 0
+    further = [*words, str(output), '--base', str(base), '--force']
+    assert main(['train', str(config), *further]) == 2
+    assert 'says what the model is; leave out: width, heads' in capsys.readouterr().err
+    config.write_text('images: 2\nsteps: 1\nlearning_rate: 1.0e-9\ndrive_steps: 0\n')
+    assert main(['train', str(config), *further]) == 0
+    training = json.loads((output / 'manifest.json').read_text())['training']
+    held_out = training['held_out']
+    assert held_out['action_rad_s'] == pytest.approx(held_out['base_action_rad_s'], rel=0.02)
+    assert training['base'] == str(base)
+    weights = [load_policy(str(f), ARM, 'cpu')._model.state_dict() for f in (base, output)]
+    assert all(
+        torch.allclose(weights[0][name], weights[1][name], atol=1e-6)
+        for name in weights[0]
+        if 'head' in name
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,11 @@ import pytest
 from vla_ros.cli import main
 from vla_ros.core.embodiment import load_arm
 from vla_ros.data.reader import Dataset, open_dataset
-from vla_ros.errors import ConfigError
+from vla_ros.errors import CheckpointError, ConfigError
 from vla_ros.sim.grammar import shipped_phrasings
 from vla_ros.sim.tasks.goal import TASKS
-from vla_ros.training.record import THINGS, RecordConfig, record
+from vla_ros.training.record import RecordConfig, record
+from vla_ros.training.recorder import THINGS
 
 ARM = load_arm('sim')
 SMALL = RecordConfig(episodes=4, episode_steps=6, labels=3, workers=1)
@@ -43,7 +44,11 @@ def test_labels_are_within_the_limits_and_points_where_the_camera_sees_them(
     assert (np.abs(columns['label.action'][..., :7]) <= ARM.velocity_max_rad_s).all()
     openings = columns['label.action'][..., 7]
     assert (openings >= 0).all() and (openings <= ARM.gripper.opening_max_m).all()
-    assert ((columns['label.pixels'] > -0.1) & (columns['label.pixels'] < 1.1)).all()
+    pixels = columns['label.pixels']
+    assert pixels.shape == (24, 3, 2, 2, 2)  # labels, cameras, points
+    seen = np.isfinite(pixels).all(-1)
+    assert ((pixels[seen] >= 0) & (pixels[seen] <= 1)).all() and np.isnan(pixels[~seen]).all()
+    assert seen[:, :, 0, 0].mean() > 0.9 > seen[:, :, 1].mean()  # the wrist does not see it all
     assert columns['label.points_m'][..., 2].min() > 0
     assert columns['scene.present'].shape == (24, len(THINGS))
     assert columns['scene.present'].sum(1).min() >= 3
@@ -62,8 +67,8 @@ def test_a_recording_goes_on_and_is_reproducible(dataset: Dataset, tmp_path: Pat
     record(RecordConfig(**{**vars(SMALL), 'episodes': 2}), tmp_path)
     assert record(SMALL, tmp_path) == 2
     again = open_dataset(tmp_path)
-    for name in ('observation.state', 'label.action', 'label.pixels'):
-        assert np.array_equal(again.column(name), dataset.column(name)), name
+    for name in ('observation.state', 'label.action', 'label.pixels', 'label.turn_rad'):
+        assert np.array_equal(again.column(name), dataset.column(name), equal_nan=True), name
     camera = 'observation.images.front'
     assert np.array_equal(again.images(camera), dataset.images(camera))
 
@@ -75,6 +80,39 @@ def test_objects_that_are_left_out_are_never_asked_for(tmp_path: Path) -> None:
     for index in np.unique(asked.column('label.task_index')):
         about = asked.tasks[index].split(' next to ')[0]
         assert not any(name in about for name in left_out), about
+
+
+def test_how_far_the_tool_has_to_turn_is_labelled_where_it_matters(dataset: Dataset) -> None:
+    columns = dataset.columns(['label.turn_rad', 'label.task_index'])
+    for turns, tasks in zip(*columns.values(), strict=True):
+        for turn, index in zip(turns, tasks, strict=True):
+            about = dataset.tasks[index]
+            if about.startswith('reach'):
+                assert np.isnan(turn)
+            if about.startswith('push'):
+                assert abs(turn) <= np.pi / 2
+    assert 0.1 < np.isfinite(columns['label.turn_rad']).mean() < 0.9
+
+
+def test_a_policy_drives_and_the_expert_labels(tmp_path: Path) -> None:
+    by_policy = RecordConfig(**{**vars(SMALL), 'policy': 'vla-reach', 'episode_steps': 12})
+    record(by_policy, tmp_path / 'policy')
+    record(RecordConfig(**{**vars(by_policy), 'policy': ''}), tmp_path / 'expert')
+    by_policy, by_expert = (open_dataset(tmp_path / name) for name in ('policy', 'expert'))
+    for name in ('label.action', 'observation.state'):  # the same beginnings
+        ours, theirs = (d.column(name).reshape(4, 12, -1) for d in (by_policy, by_expert))
+        np.testing.assert_array_equal(ours[:, 0], theirs[:, 0])
+        assert np.abs(ours[:, -1] - theirs[:, -1]).max() > 0.01, name
+    first, action = (by_policy.column(n) for n in ('label.action', 'action'))
+    np.testing.assert_allclose(first[:, 0, 0], action, atol=1e-5)  # labels are the expert's
+
+
+def test_a_policy_that_sees_by_other_cameras_does_not_drive(tmp_path: Path) -> None:
+    config = RecordConfig(**{**vars(SMALL), 'policy': 'vla-reach', 'cameras': ('wrist',)})
+    with pytest.raises(ConfigError, match="'vla-reach' sees by front, which is not recorded"):
+        record(config, tmp_path)
+    with pytest.raises(CheckpointError, match='nowhere'):
+        record(RecordConfig(**{**vars(SMALL), 'policy': 'nowhere'}), tmp_path)
 
 
 @pytest.mark.parametrize(

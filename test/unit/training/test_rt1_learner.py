@@ -43,7 +43,7 @@ class Batch:
     actions_BKA: torch.Tensor
     valid_BK: torch.Tensor
     grounded_B: torch.Tensor
-    pixels_B22: torch.Tensor
+    pixels_BV22: torch.Tensor
 
 
 def batch(steps=1):
@@ -58,7 +58,7 @@ def batch(steps=1):
         actions,
         torch.ones(4, steps, dtype=torch.bool),
         torch.tensor([True, True, True, False]),
-        0.1 + 0.8 * rand(4, 2, 2),
+        0.1 + 0.8 * rand(4, 1, 2, 2),
     )
 
 
@@ -114,12 +114,12 @@ def test_actions_that_do_not_count_teach_nothing():
 def test_unknown_places_are_left_out():
     learner, model = learner_and_model()
     one = batch()
-    pixels = one.pixels_B22.clone()
-    pixels[:, 1] = float('nan')
-    half = learner.losses(model.eval(), replace(one, pixels_B22=pixels))
+    pixels = one.pixels_BV22.clone()
+    pixels[:, :, 1] = float('nan')
+    half = learner.losses(model.eval(), replace(one, pixels_BV22=pixels))
     assert torch.isfinite(half['look'])
     pixels[:] = float('nan')
-    assert 'look' not in learner.losses(model, replace(one, pixels_B22=pixels))
+    assert 'look' not in learner.losses(model, replace(one, pixels_BV22=pixels))
 
 
 def test_earlier_frames_matter_and_the_gradient_reaches_them_if_asked():

@@ -20,8 +20,8 @@ ARM = load_arm('sim')
 TINY = {
     'cameras': ('front', 'wrist'), 'image_width': 64, 'image_height': 48, 'width': 32, 'heads': 2,
     'feedforward': 64, 'layers': 1, 'head_hidden': (64,), 'chunk_steps': 2, 'gripper': True,
-    'points': 2, 'proprioception_size': 11, 'vocabulary': ('blue', 'cube', 'reach', 'red'),
-    'dropout': 0.0,
+    'points': 2, 'point_views': 2, 'turn': True, 'proprioception_size': 11,
+    'vocabulary': ('blue', 'cube', 'reach', 'red'), 'dropout': 0.0,
 }  # fmt: skip
 RANGES = Ranges(
     np.zeros(11), np.ones(11), -np.ones(8), np.ones(8),
@@ -42,7 +42,8 @@ def batch() -> Batch:
         torch.ones(4, 2, dtype=torch.bool),
         torch.tensor([True, True, True, False]),
         0.1 + 0.5 * rand(4, 2, 3),
-        0.1 + 0.8 * rand(4, 2, 2),
+        0.1 + 0.8 * rand(4, 2, 2, 2),
+        rand(4) - 0.5,
         2,
     )
 
@@ -64,8 +65,8 @@ def test_one_batch_overfits_is_served_and_gone_on_with(tmp_path):
         torch.stack(list(terms.values())).sum().backward()
         optimiser.step()
         history.append({name: float(term.detach()) for name, term in terms.items()})
-    assert set(history[0]) == {'action', 'grounded', 'heat', 'target'}
-    for name in ('action', 'grounded', 'target'):
+    assert set(history[0]) == {'action', 'grounded', 'heat', 'target', 'turn'}
+    for name in ('action', 'grounded', 'target', 'turn'):
         assert history[-1][name] < 0.15 * history[0][name]
     assert history[-1]['heat'] < 0.6 * history[0]['heat']  # of four cells each at best
     found = learner.errors(model.train(), one)  # two images: their own statistics
@@ -94,12 +95,12 @@ def test_actions_and_places_that_do_not_count_teach_nothing():
     learner, model = learner_and_model()
     one, model = batch(), model.eval()
     actions, points, pixels = (
-        t.clone() for t in (one.actions_BKA, one.points_B23, one.pixels_B22)
+        t.clone() for t in (one.actions_BKA, one.points_B23, one.pixels_BV22)
     )
     valid = one.valid_BK.clone()
     valid[1, 1] = False
-    points[0, 1] = pixels[0, 1] = float('nan')
-    some = replace(one, valid_BK=valid, points_B23=points, pixels_B22=pixels)
+    points[0, 1] = pixels[0, :, 1] = float('nan')
+    some = replace(one, valid_BK=valid, points_B23=points, pixels_BV22=pixels)
     before = learner.losses(model, some)
     actions[3] += 7  # names nothing
     actions[1, 1] += 7  # after the episode's end
@@ -107,7 +108,10 @@ def test_actions_and_places_that_do_not_count_teach_nothing():
     assert before == after
     assert all(term.isfinite() for term in before.values())
     nothing = replace(
-        one, points_B23=torch.full_like(points, torch.nan), pixels_B22=pixels * torch.nan
+        one,
+        points_B23=torch.full_like(points, torch.nan),
+        pixels_BV22=pixels * torch.nan,
+        turns_B=one.turns_B * torch.nan,
     )
     assert set(learner.losses(model, nothing)) == {'action', 'grounded'}
     assert np.isnan(learner.errors(model, nothing)['goal_mm'])

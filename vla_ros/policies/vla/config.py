@@ -57,6 +57,9 @@ class VlaConfig:
         gripper: whether an action ends with the gripper's opening, and proprioception does, too.
         key_points: read the named object's place off the image, and give it to the action head.
         points: how many: 1, or 2 to point at where the object has to end, too.
+        point_views: how many cameras, the first ones, they are looked for in.
+        turn: tell the action head by how much the tool has to turn to grasp.
+        offsets: tell it how far the tool is from those places, the more exactly the nearer.
         proprioception_size: 10 for joints and tool, 11 with the gripper's opening, 0 for none.
         vocabulary: words of the small language encoder.
         unknown_words: embeddings that words outside the vocabulary share by their hash.
@@ -86,6 +89,9 @@ class VlaConfig:
     gripper: bool = False
     key_points: bool = True
     points: int = 1
+    point_views: int = 1
+    turn: bool = False
+    offsets: bool = False
     proprioception_size: int = PROPRIOCEPTION_SIZE
     vocabulary: tuple[str, ...] = ()
     unknown_words: int = 32
@@ -120,6 +126,10 @@ class VlaConfig:
             raise ConfigError(f'width {self.width} is not a multiple of heads {self.heads}')
         if self.language == SMALL and not self.vocabulary:
             raise ConfigError("language 'small' needs a vocabulary")
+        if not 1 <= self.point_views <= max(1, len(self.cameras)):
+            raise ConfigError(f'point_views: {self.point_views} of {len(self.cameras)} cameras')
+        if self.offsets and not (self.key_points and self.proprioception_size):
+            raise ConfigError('offsets: the tool is nowhere without key_points and proprioception')
         if not self.cameras or not 0 < self.step_s <= MAX_STEP_S:
             raise ConfigError(f'a camera is needed, and a step_s within 0 and {MAX_STEP_S} s')
 

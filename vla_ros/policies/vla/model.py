@@ -2,7 +2,8 @@
 
 B batch, V views, C channels, H W rows and columns, L words, S image tokens, E embedding,
 P proprioception, K chunk steps, A action (7 joint velocities, and the gripper's opening where
-there is one), D places that are pointed at, F width of the fine map.
+there is one), D places that are pointed at, F width of the fine map, I images, of which each
+answers B / I sentences.
 Images and words are tokens of one width; a transformer encoder fuses them with proprioception and
 one action token, which the head turns into a chunk of normalised joint velocities.
 """
@@ -18,30 +19,33 @@ from torch.nn import functional
 from vla_ros.policies.vla.config import VlaConfig
 from vla_ros.policies.vla.encoders import build_language, build_vision
 from vla_ros.policies.vla.heads import build_head, mlp
+from vla_ros.policies.vla.key_points import POINT_WIDTH, KeyPoint, Offset
 from vla_ros.types import ARM_JOINTS
-
-POINT_WIDTH = 64
 
 
 @dataclass
 class Prediction:
-    """What the network says; `heat` and `target` only with key points.
+    """What the network says; `heat` and `targets` only with key points, `turn` where it is asked.
 
     Attributes:
         actions_BKA: normalised.
         features_BF: what the head made them of.
         grounded_B: logit that the instruction names something in view.
-        heat_BDHW: logits over the cells of the first view's fine map: where the object is, and
-            with two points where it has to end.
+        heat_BDVHW: logits over the cells of each view's fine map: where the object is, and with
+            two points where it has to end.
         targets_BD3: those places in the base frame, metres; of one point, where the tool should
             end.
+        turn_B: by how much the tool has to turn about the base's z axis to grasp, rad.
+        offsets_BD3: from the tool to those places, metres; nearly exact where it is near.
     """
 
     actions_BKA: Tensor
     features_BF: Tensor
     grounded_B: Tensor
-    heat_BDHW: Tensor | None = None
+    heat_BDVHW: Tensor | None = None
     targets_BD3: Tensor | None = None
+    turn_B: Tensor | None = None
+    offsets_BD3: Tensor | None = None
 
 
 class VlaModel(nn.Module):
@@ -77,12 +81,19 @@ class VlaModel(nn.Module):
         self.fusion = nn.TransformerEncoder(
             layer, config.layers, nn.LayerNorm(width), enable_nested_tensor=False
         )
-        self.pointer = None
+        self.pointer = self.turn = self.offset = None
         extra, evidence = config.proprioception_size, width
         if config.key_points:
-            self.pointer = KeyPoint(self.vision.fine_width, width, (rows, columns), config.points)
+            self.pointer = KeyPoint(self.vision.fine_width, (rows, columns), config)
             extra += (6 if config.proprioception_size else 3) * config.points
-            evidence += POINT_WIDTH * config.points
+            extra += self.pointer.seen if config.point_views > 1 else 0
+            evidence += POINT_WIDTH * config.points * config.point_views
+        if config.turn:
+            self.turn = mlp(width + extra, (POINT_WIDTH,), 1)
+            extra += 1
+        if self.pointer is not None and config.offsets:
+            self.offset = Offset(self.pointer.seen, config)
+            extra += 3 * config.points
         self.grounded = mlp(evidence, (POINT_WIDTH,), 1)
         self.head = build_head(width + extra, config)
         for name, values in (('image_mean', self.vision.mean), ('image_std', self.vision.std)):
@@ -102,7 +113,7 @@ class VlaModel(nn.Module):
         return coarse.shape[2], coarse.shape[3]
 
     def encode_images(self, images_BVHWC: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the first view's fine map (B, F, H, W) and all image tokens (B, S, E).
+        """Return the views' fine maps (B, V, F, H, W) and all image tokens (B, S, E).
 
         Args:
             images_BVHWC: uint8 RGB of the size in the configuration.
@@ -113,7 +124,7 @@ class VlaModel(nn.Module):
         tokens = self.image_to_token(coarse.permute(0, 2, 3, 1))
         tokens = (tokens + self.row_positions + self.column_positions).flatten(1, 2)
         tokens_BVSE = tokens.unflatten(0, (batch, views)) + self.view_positions
-        return fine.unflatten(0, (batch, views))[:, 0], tokens_BVSE.flatten(1, 2)
+        return fine.unflatten(0, (batch, views)), tokens_BVSE.flatten(1, 2)
 
     def encode_language(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
         """Return word tokens (B, L, E); computed once an instruction."""
@@ -126,9 +137,13 @@ class VlaModel(nn.Module):
         mask_BL: Tensor,
         proprioception_BP: Tensor,
     ) -> Prediction:
-        """Fuse encoded images, encoded words and proprioception (SI units) into a prediction."""
-        fine_BFHW, image_BSE = images
+        """Fuse encoded images, encoded words and proprioception (SI units) into a prediction.
+
+        Each of I images answers the B / I sentences that come one behind the other.
+        """
+        fine_IVFHW, image_ISE = images
         batch = len(words_BLE)
+        image_BSE = image_ISE.repeat_interleave(batch // len(image_ISE), 0)
         leading = [self.action_token.expand(batch, -1, -1)]
         features = []
         if self.proprioception_to_token is not None:
@@ -139,16 +154,25 @@ class VlaModel(nn.Module):
         padded = functional.pad(~mask_BL, (len(leading), image_BSE.shape[1]), value=False)
         fused_BTE = self.fusion(tokens, src_key_padding_mask=padded)
         action_BE = fused_BTE[:, 0]
-        features, evidence = [action_BE, *features], [action_BE]
-        heat = targets = None
+        states, features, evidence = features, [action_BE, *features], [action_BE]
+        heat = targets = turn_B = offsets_BD3 = None
         if self.pointer is not None:
             image_BSE = fused_BTE[:, -image_BSE.shape[1] :]
-            heat, targets, match_BF = self.pointer(fine_BFHW, image_BSE, action_BE)
+            heat, seen_BF, match_BF = self.pointer(fine_IVFHW, image_BSE, action_BE)
+            targets = self.pointer.place(seen_BF, states)
             features.append(targets.flatten(1))
             if self.proprioception_to_token is not None:
                 tool_B13 = proprioception_BP[:, None, ARM_JOINTS : ARM_JOINTS + 3]
                 features.append((5.0 * (targets - tool_B13)).flatten(1))
+            if self.pointer.views > 1:
+                features.append(seen_BF)
             evidence.append(match_BF)
+        if self.turn is not None:
+            turn_B = self.turn(torch.cat(features, dim=-1)).squeeze(-1)
+            features.append(turn_B.unsqueeze(-1))
+        if self.offset is not None:
+            offsets_BD3, told_BF = self.offset(targets - tool_B13, seen_BF, states)
+            features.append(told_BF)
         features_BF = torch.cat(features, dim=-1)
         return Prediction(
             self.head(features_BF),
@@ -156,49 +180,6 @@ class VlaModel(nn.Module):
             self.grounded(torch.cat(evidence, dim=-1)).squeeze(-1),
             heat,
             targets,
+            turn_B,
+            offsets_BD3,
         )
-
-
-class KeyPoint(nn.Module):
-    """Points at the named object in the first view, and places the tool's goal from there.
-
-    A query made of the action token scores every cell of the fine map, as do the fused image
-    tokens; the expected place under the softmax (spatial soft-argmax, Levine et al., End-to-end
-    training of deep visuomotor policies, 2016, eq. 5) and the pooled feature give the goal. How
-    well query and pooled feature match tells whether the named object is there at all. With two
-    points a query each, and both places together give both goals.
-    """
-
-    def __init__(
-        self, fine_width: int, width: int, map_size: tuple[int, int], points: int = 1
-    ) -> None:
-        super().__init__()
-        self.map_size, self.points = map_size, points
-        self.key = nn.Conv2d(fine_width, POINT_WIDTH, 1)
-        self.query = nn.Linear(width, POINT_WIDTH * points)
-        self.token_score = nn.Linear(width, points)
-        self.goal = mlp((2 + POINT_WIDTH) * points, (128, 128), 3 * points)
-
-    def forward(
-        self, fine_BFHW: Tensor, tokens_BSE: Tensor, action_BE: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return heat logits (B, D, H, W), goals (B, D, 3) in metres and the match (B, D·F)."""
-        keys = self.key(fine_BFHW)
-        rows, columns = keys.shape[2:]
-        keys_BFN = keys.flatten(2)
-        query_BDF = self.query(action_BE).unflatten(-1, (self.points, POINT_WIDTH))
-        scores_BDN = torch.einsum('bdf,bfn->bdn', query_BDF, keys_BFN) / POINT_WIDTH**0.5
-        first_view_BSD = self.token_score(tokens_BSE)[:, : self.map_size[0] * self.map_size[1]]
-        coarse_BDHW = first_view_BSD.transpose(1, 2).unflatten(2, self.map_size)
-        coarse_BDHW = functional.interpolate(coarse_BDHW, (rows, columns), mode='bilinear')
-        heat_BDN = scores_BDN + coarse_BDHW.flatten(2)
-        weights_BDN = heat_BDN.softmax(dim=-1)
-        x = (torch.arange(columns, device=keys.device) + 0.5) / columns
-        y = (torch.arange(rows, device=keys.device) + 0.5) / rows
-        grid_N2 = torch.stack(torch.meshgrid(x, y, indexing='xy'), dim=-1).flatten(0, 1)
-        places_BD2 = weights_BDN @ grid_N2.to(weights_BDN.dtype)
-        pooled_BDF = torch.einsum('bdn,bfn->bdf', weights_BDN, keys_BFN)
-        seen = torch.cat([4.0 * places_BD2 - 2.0, pooled_BDF], dim=-1).flatten(1)
-        goals_BD3 = self.goal(seen).unflatten(-1, (self.points, 3))
-        heat_BDHW = heat_BDN.unflatten(2, (rows, columns))
-        return heat_BDHW, goals_BD3, (query_BDF * pooled_BDF).flatten(1)

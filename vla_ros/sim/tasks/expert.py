@@ -63,18 +63,18 @@ class Expert:
             return self._keep_off_limits(position, self._drive.velocity(position, target)), opening
         if held not in ('', goal.object):
             return self._move(world, np.zeros(3)), OPEN_M
+        turn = turn_rad(world, goal)
         if goal.task == 'push':
-            return self._push(world, goal)
+            return self._push(world, goal, turn or 0.0)
         if goal.task == 'put' and placed(world, goal):
             return self._let_go(world, goal)
         if held:
-            return self._lift(world) if goal.task == 'pick' else self._carry(world, goal)
-        return self._grasp(world, grasp_of(world, goal.object))
+            return self._lift(world) if goal.task == 'pick' else self._carry(world, goal, turn)
+        return self._grasp(world, grasp_of(world, goal.object), turn)
 
-    def _grasp(self, world: World, grasp: Grasp) -> tuple[FloatArray, float]:
+    def _grasp(self, world: World, grasp: Grasp, turn: float | None) -> tuple[FloatArray, float]:
         tool, opening = world.tool_position_m, world.gripper_opening_m
         way = grasp.tool_m - tool
-        turn = None if grasp.yaw_rad is None else yaw_error(world, grasp.yaw_rad, grasp.period_rad)
         missing = float(np.hypot(way[0], way[1])) + YAW_LEVER_M * abs(turn or 0.0)
         across, along, _ = np.abs(world.tool_rotation.T @ (grasp.object_m - tool))
         room = (opening - grasp.width_m) / 2
@@ -93,14 +93,11 @@ class Expert:
         way = np.array([outwards * x, outwards * y, LIFT_TOOL_M - z])
         return self._move(world, self._towards(way)), CLOSED_M
 
-    def _carry(self, world: World, goal: Goal) -> tuple[FloatArray, float]:
+    def _carry(self, world: World, goal: Goal, turn: float | None) -> tuple[FloatArray, float]:
         grasp, tool = grasp_of(world, goal.object), world.tool_position_m
         place = place_m(world, goal)
         hang = tool[2] - grasp.object_m[2] + grasp.half_height_m  # tool over the lowest point
         release = max(RIM_TOOL_M, hang + 0.010) if goal.inside else hang + 0.003
-        turn = None
-        if not goal.inside:
-            turn = yaw_error(world, float(np.arctan2(place[1], place[0])), np.pi)
         way = np.append(place[:2] - grasp.object_m[:2], release - tool[2])
         missing = float(np.hypot(way[0], way[1])) + YAW_LEVER_M * abs(turn or 0.0)
         if missing < 2 * ALIGNED_M and -way[2] < 0.006:
@@ -118,7 +115,7 @@ class Expert:
         way = np.array([0.0, 0.0, RETREAT_TOOL_M - tool[2]])
         return self._move(world, self._towards(way)), OPEN_M
 
-    def _push(self, world: World, goal: Goal) -> tuple[FloatArray, float]:
+    def _push(self, world: World, goal: Goal, turn: float) -> tuple[FloatArray, float]:
         grasp, tool = grasp_of(world, goal.object), world.tool_position_m
         x, y = DIRECTIONS[goal.argument]
         ahead, aside = np.array([x, y, 0.0]), np.array([-y, x, 0.0])
@@ -126,7 +123,6 @@ class Expert:
         behind = grasp.object_m - (contact + PUSH_CLEARANCE_M) * ahead
         to_object = grasp.object_m - tool
         gap, off = float(to_object @ ahead) - contact, float(to_object @ aside)
-        turn = yaw_error(world, 0.0, np.pi / 2)  # a flat side of the fingers ahead
         low = tool[2] < PUSH_TOOL_M + 0.02
         if low and abs(off) < LANE_M and -0.02 < gap < PUSH_CLEARANCE_M + 0.03:
             down = GAIN_PER_S * (PUSH_TOOL_M - tool[2])
@@ -170,6 +166,30 @@ class Expert:
         """Bound each joint by its way to the limit: one that wants beyond would stop them all."""
         low, high = self._low - position, self._high - position
         return np.clip(velocity, LIMIT_GAIN_PER_S * low, LIMIT_GAIN_PER_S * high)
+
+
+def turn_rad(world: World, goal: Goal) -> float | None:
+    """Return by how much the tool has to turn about the base's z axis; None where any yaw will do.
+
+    Towards the edges of what is to be grasped, a flat side of the fingers ahead in a push, and
+    what is put next to another along the ray from the base.
+    """
+    held = world.held
+    if goal.task == 'reach' or held not in ('', goal.object):
+        return None
+    if goal.task == 'push':
+        return yaw_error(world, 0.0, np.pi / 2)
+    if goal.task == 'put' and placed(world, goal):
+        return None
+    if held:
+        if goal.task == 'pick' or goal.inside:
+            return None
+        x, y, _ = place_m(world, goal)
+        return yaw_error(world, float(np.arctan2(y, x)), np.pi)
+    grasp = grasp_of(world, goal.object)
+    if grasp.yaw_rad is None:
+        return None
+    return yaw_error(world, grasp.yaw_rad, grasp.period_rad)
 
 
 def _funnel(missing_m: float, rim_m: float = HOVER_M) -> float:

@@ -21,7 +21,7 @@ from vla_ros.training.learners.cliport import CliportLearner
 from vla_ros.training.learners.learner import Learner
 from vla_ros.training.learners.rt1 import Rt1Learner
 from vla_ros.training.learners.vla import VlaLearner
-from vla_ros.training.table import CAMERA
+from vla_ros.training.table import CAMERA, TURNS
 from vla_ros.types import ARM_JOINTS
 
 Settings = Mapping[str, Any]
@@ -77,6 +77,9 @@ def _vla(shared: Settings, dataset: Dataset, settings: Settings) -> Learner:
         'proprioception_size': PROPRIOCEPTION_SIZE + (state > ARM_JOINTS),
         'key_points': labelled,
         'points': 2 if labelled else 1,
+        'point_views': len(dataset.spec.cameras) if labelled else 1,
+        'turn': TURNS in dataset.spec.features,
+        'offsets': labelled,
     }
     return VlaLearner(configured(VlaConfig, {**shared, **found}, settings))
 

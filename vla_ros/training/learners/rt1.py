@@ -149,7 +149,7 @@ def with_tasks(config: Rt1Config, instructions: Sequence[str]) -> Rt1Config:
 def _look(looks_BVMHW: Tensor, batch: Batch) -> Tensor | None:
     """Return the cross-entropy of where two tokens of the first view look; None without labels."""
     count = min(2, looks_BVMHW.shape[2])
-    pixels_B22 = batch.pixels_B22[:, :count]
+    pixels_B22 = batch.pixels_BV22[:, 0, :count]
     known_B2 = pixels_B22.isfinite().all(-1) & batch.grounded_B[:, None]
     if not known_B2.any():
         return None

@@ -18,6 +18,7 @@ from vla_ros.policies.checkpoint import Manifest
 from vla_ros.policies.vla.config import VlaConfig
 from vla_ros.policies.vla.encoders import build_tokenizer
 from vla_ros.policies.vla.heads import BinnedHead
+from vla_ros.policies.vla.key_points import NEAR_M
 from vla_ros.policies.vla.loading import save_vla
 from vla_ros.policies.vla.model import Prediction, VlaModel
 from vla_ros.training.adapters import tune_encoder, without_adapters
@@ -27,6 +28,7 @@ from vla_ros.training.table_batches import Batch
 from vla_ros.types import ARM_JOINTS
 
 MIN_STD = 1e-3
+OFFSET_WEIGHT = 0.5
 
 
 class VlaLearner:
@@ -77,8 +79,7 @@ class VlaLearner:
     def predict(self, model: VlaModel, batch: Batch) -> Prediction:
         """Encode each image once and answer all its sentences."""
         repeat, device = batch.sentences_per_image, model.action_mean.device
-        fine, tokens = model.encode_images(batch.images_BTVHWC[::repeat, -1])
-        encoded = fine.repeat_interleave(repeat, 0), tokens.repeat_interleave(repeat, 0)
+        encoded = model.encode_images(batch.images_BTVHWC[::repeat, -1])
         ids, mask = (torch.from_numpy(a).to(device) for a in self._tokenize(batch.instructions))
         words_BLE = model.encode_language(ids, mask)
         return model(encoded, words_BLE, mask, batch.state_BTP[:, -1])
@@ -88,7 +89,8 @@ class VlaLearner:
 
         Of the action what the head says (by default L1 of the normalised chunk: Zhao et al., ACT,
         2023), cross-entropy of whether the instruction names something in view, and, where it is
-        known, of where that is and has to end (heat, cross-entropy; target, L1 in decimetres).
+        known, of where that is and has to end (heat, cross-entropy; target, L1 in decimetres) and
+        of how far the tool has to turn (L1).
         """
         prediction = self.predict(model, batch)
         counts_BK = batch.valid_BK & batch.grounded_B[:, None]
@@ -104,20 +106,29 @@ class VlaLearner:
         return terms | self._places(prediction, batch)
 
     def _places(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
-        if prediction.heat_BDHW is None or prediction.targets_BD3 is None:
-            return {}
-        first = 2 - self.config.points  # of one point, where the tool should end
-        points_BD3, pixels_BD2 = batch.points_B23[:, first:], batch.pixels_B22[:, first:]
         terms = {}
-        seen_BD = pixels_BD2.isfinite().all(-1)
-        if seen_BD.any():
-            heat_NHW = prediction.heat_BDHW[seen_BD]
-            places = place_weights(pixels_BD2[seen_BD], *heat_NHW.shape[1:])
+        turned_B = batch.turns_B.isfinite()
+        if prediction.turn_B is not None and turned_B.any():
+            terms['turn'] = (prediction.turn_B - batch.turns_B)[turned_B].abs().mean()
+        if prediction.heat_BDVHW is None or prediction.targets_BD3 is None:
+            return terms
+        first = 2 - self.config.points  # of one point, where the tool should end
+        points_BD3 = batch.points_B23[:, first:]
+        pixels_BDV2 = batch.pixels_BV22[:, : self.config.point_views, first:].transpose(1, 2)
+        seen_BDV = pixels_BDV2.isfinite().all(-1)
+        if seen_BDV.any():
+            heat_NHW = prediction.heat_BDVHW[seen_BDV]
+            places = place_weights(pixels_BDV2[seen_BDV], *heat_NHW.shape[1:])
             terms['heat'] = HEAT_WEIGHT * functional.cross_entropy(heat_NHW.flatten(1), places)
         known_BD = points_BD3.isfinite().all(-1)
         if known_BD.any():
             off_N3 = (prediction.targets_BD3 - points_BD3.nan_to_num())[known_BD].abs()
             terms['target'] = off_N3.mean() / GOAL_SCALE_M
+            if prediction.offsets_BD3 is not None:
+                way_N3 = (points_BD3 - _tool(batch))[known_BD]
+                off_N3 = prediction.offsets_BD3[known_BD] - way_N3
+                share_N = off_N3.norm(dim=-1) / (way_N3.norm(dim=-1) + NEAR_M)
+                terms['offset'] = OFFSET_WEIGHT * share_N.mean()
         return terms
 
     @torch.no_grad()
@@ -137,6 +148,13 @@ class VlaLearner:
             points_BD3 = batch.points_B23[:, 2 - self.config.points :]
             off_BD = (prediction.targets_BD3 - points_BD3).norm(dim=-1)
             found['goal_mm'] = 1000 * float(off_BD.nanmedian())
+            if prediction.offsets_BD3 is not None:
+                way_BD3 = points_BD3 - _tool(batch)
+                off_BD = (prediction.offsets_BD3 - way_BD3).norm(dim=-1)
+                near = torch.where(way_BD3.norm(dim=-1) < 4 * NEAR_M, off_BD, torch.nan)
+                found['near_mm'] = 1000 * float(near.nanmedian())
+        if prediction.turn_B is not None:
+            found['turn_rad'] = float((prediction.turn_B - batch.turns_B).abs().nanmedian())
         return found
 
     def save(
@@ -145,3 +163,7 @@ class VlaLearner:
         """Write the model as a checkpoint."""
         plain = cast('VlaModel', without_adapters(model))
         return save_vla(folder, plain, embodiment, training)
+
+
+def _tool(batch: Batch) -> Tensor:
+    return batch.state_BTP[:, -1, None, ARM_JOINTS : ARM_JOINTS + 3]
