@@ -74,7 +74,7 @@ class Fit:
         groups = [{'params': decayed, 'weight_decay': config.weight_decay}, {'params': plain}]
         optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=0.0)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimiser, cosine(config.steps, config.warm_up_steps)
+            optimiser, cosine(max(1, config.steps), config.warm_up_steps)
         )
         self._averaged = None
         if config.average:

@@ -26,6 +26,8 @@ class FitConfig:
         drive_steps: after so many steps the policy drives the simulated arm, where the data are of
             its tasks; 0 for never.
         drive_episodes: of each task, every time.
+        head_steps: after all steps so many more for the layers behind the trunk alone, which cost
+            next to nothing (`training.polish`; kind vla only).
         compile: let torch compile the model; pays on GPUs, for long trainings.
     """
 
@@ -46,16 +48,18 @@ class FitConfig:
     brightness: float = 0.25
     noise: float = 4.0
     compile: bool = False
+    head_steps: int = 0
     drive_steps: int = 1000
     drive_episodes: int = 10
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
-        for name in ('steps', 'images', 'accumulate', 'warm_up_steps'):
+        for name in ('images', 'accumulate', 'warm_up_steps'):
             check_at_least(name, getattr(self, name), 1)
+        check_at_least('steps', self.steps, 0 if self.head_steps else 1)
         not_negative = (
-            'seed', 'threads', 'refusals', 'brightness', 'noise', 'weight_decay', 'drive_steps',
-            'drive_episodes',
+            'seed', 'threads', 'refusals', 'brightness', 'noise', 'weight_decay', 'head_steps',
+            'drive_steps', 'drive_episodes',
         )  # fmt: skip
         for name in not_negative:
             check_at_least(name, getattr(self, name), 0)

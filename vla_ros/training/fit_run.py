@@ -21,7 +21,9 @@ from vla_ros.training.fit_config import FitConfig
 from vla_ros.training.gate import check_fits, judge, pass_gate
 from vla_ros.training.learners.kinds import make_learner
 from vla_ros.training.learners.learner import Learner, Ranges
+from vla_ros.training.learners.vla import VlaLearner
 from vla_ros.training.log import Log, draw_log
+from vla_ros.training.polish import polish
 from vla_ros.training.restored import restore, take_over
 from vla_ros.training.speech import Speech
 from vla_ros.training.table import Table, load_table
@@ -73,24 +75,19 @@ def fit_table(run: Run, config: FitConfig, *, restart: bool = False) -> dict[str
     embodiment = load_arm(run.arm)
     accelerator = make_accelerator(config)
     learner, base = _beginning(run, embodiment)
+    if config.head_steps and not isinstance(learner, VlaLearner):
+        raise ConfigError(f"head_steps: {config.head_steps}; kind '{learner.kind}' takes none")
     table, dataset = load_table(run.data, embodiment, learner.chunk_steps)
     begin = _validation_begin(dataset)
-    share = accelerator.process_index, accelerator.num_processes
-    drawn = {'images': config.images, 'sentences': config.sentences, 'refusals': config.refusals}
     batches, validation = (
         TableBatches(
-            part,
-            Speech(dataset.tasks, seed),
-            **drawn,
-            frames=learner.observation_horizon,
-            seed=seed,
-            share=share,
+            part, Speech(dataset.tasks, config.seed + k), images=config.images,
+            sentences=config.sentences, refusals=config.refusals,
+            frames=learner.observation_horizon, seed=config.seed + k,
+            share=(accelerator.process_index, accelerator.num_processes),
         )
-        for part, seed in (
-            (table.rows(0, begin), config.seed),
-            (table.rows(begin, len(table)), config.seed + 1),
-        )
-    )
+        for k, part in enumerate((table.rows(0, begin), table.rows(begin, len(table))))
+    )  # fmt: skip
     settings = {name: value for name, value in asdict(config).items() if 'drive' not in name}
     settings |= {
         'data': str(run.data), 'kind': run.kind, 'frames': len(table), 'base': run.base,
@@ -105,6 +102,8 @@ def fit_table(run: Run, config: FitConfig, *, restart: bool = False) -> dict[str
     episodes = config.drive_episodes if config.drive_steps else 0
     driving = Driving(learner, embodiment, dataset.tasks, episodes)
     take_steps(fit, config, run.output, restart, driving, show=accelerator.is_main_process)
+    if config.head_steps and isinstance(learner, VlaLearner):
+        polish(learner, fit.model, batches, config)
     base = restore(run.base, embodiment)[1].to(fit.device) if run.base else None
     judged = judge(fit, base)
     training = {
@@ -169,7 +168,8 @@ def write_checkpoint(
 ) -> None:
     """Write the checkpoint and the picture of the log; nothing is left to resume."""
     learner.save(fit.model, run.output, embodiment, training)
-    draw_log(run.output / LOG, run.output / PLOT)
+    if fit.steps_done:
+        draw_log(run.output / LOG, run.output / PLOT)
     (run.output / UNFINISHED).unlink(missing_ok=True)
 
 

@@ -102,19 +102,37 @@ class TableBatches:
         asked = np.stack(
             [self._rng.permutation(self._table.tasks_NM.shape[1])[: self._asked] for _ in rows]
         )
-        spoken = [self._say(row, labels) for row, labels in zip(rows, asked, strict=True)]
+        spoken = [
+            self._say(row, labels) + self._refuse(row)
+            for row, labels in zip(rows, asked, strict=True)
+        ]
         mine = slice(rank, None, ranks)
         return self.take(rows[mine], asked[mine], spoken[mine])
+
+    def count(self, frames: int) -> int:
+        """Return how many batches `every` yields."""
+        return -(-len(self._table) // frames)
+
+    def every(self, frames: int) -> Iterator[Batch]:
+        """Yield each frame once, so many in a batch, with all of its labels and no refusal."""
+        labels = np.arange(self._table.tasks_NM.shape[1])
+        for begin in range(0, len(self._table), frames):
+            rows = np.arange(begin, min(begin + frames, len(self._table)))
+            spoken = [self._say(row, labels) for row in rows]
+            yield self.take(rows, np.tile(labels, (len(rows), 1)), spoken)
 
     def take(
         self, rows: NDArray[np.int64], asked: NDArray[np.int64], spoken: list[list[str]]
     ) -> Batch:
-        """Return a batch of these frames, labels (per frame) and sentences (per frame)."""
-        table, per_image = self._table, self._asked + self._refusals
+        """Return a batch of these frames, labels (per frame) and sentences (per frame).
+
+        Sentences beyond the labels name nothing that can be done.
+        """
+        table, per_image, named = self._table, len(spoken[0]), asked.shape[1]
         owner = np.repeat(rows, per_image)
-        refused = np.zeros((len(rows), self._refusals), np.int64)
+        refused = np.zeros((len(rows), per_image - named), np.int64)
         which = np.concatenate([asked, refused], axis=1).reshape(-1)
-        grounded = np.tile(np.arange(per_image) < self._asked, len(rows))
+        grounded = np.tile(np.arange(per_image) < named, len(rows))
         back = np.arange(self._frames - 1, -1, -1)
         history = np.maximum(owner[:, None] - back, table.first_N[owner][:, None])
         actions = table.actions_NMKA[owner, which] * grounded[:, None, None]
@@ -135,9 +153,11 @@ class TableBatches:
         )
 
     def _say(self, row: int, labels: NDArray[np.int64]) -> list[str]:
-        said = [self._speech.say(self._table.tasks_NM[row, label]) for label in labels]
+        return [self._speech.say(self._table.tasks_NM[row, label]) for label in labels]
+
+    def _refuse(self, row: int) -> list[str]:
         present = self._table.present_NX[row]
-        return said + [self._speech.refuse(present) for _ in range(self._refusals)]
+        return [self._speech.refuse(present) for _ in range(self._refusals)]
 
 
 def _known(values: NDArray[np.float32], grounded: NDArray[np.bool_]) -> NDArray[np.float32]:

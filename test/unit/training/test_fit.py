@@ -201,7 +201,7 @@ def test_without_a_name_the_vla_policy_is_trained(data: Path, tmp_path: Path) ->
 
 
 def test_a_training_goes_on_from_a_checkpoint_which_it_must_beat(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    data: Path, tmp_path: Path
 ) -> None:
     config = tmp_path / 'tiny.yaml'
     config.write_text(
@@ -212,8 +212,6 @@ def test_a_training_goes_on_from_a_checkpoint_which_it_must_beat(
     words = ['--data', str(data), '--output']
     assert main(['train', str(config), *words, str(base), '--force']) == 0
     further = [*words, str(output), '--base', str(base), '--force']
-    assert main(['train', str(config), *further]) == 2
-    assert 'says what the model is; leave out: width, heads' in capsys.readouterr().err
     config.write_text('images: 2\nsteps: 1\nlearning_rate: 1.0e-9\ndrive_steps: 0\n')
     assert main(['train', str(config), *further]) == 0
     training = json.loads((output / 'manifest.json').read_text())['training']

@@ -10,9 +10,10 @@ from vla_ros.core.embodiment import load_arm
 from vla_ros.errors import ConfigError
 from vla_ros.policies.registry import load_policy
 from vla_ros.policies.vla.config import HEADS, VlaConfig
+from vla_ros.policies.vla.key_points import shares
 from vla_ros.training.learners.learner import Ranges
 from vla_ros.training.learners.vla import VlaLearner
-from vla_ros.training.restored import restore
+from vla_ros.training.restored import restore, take_over
 from vla_ros.training.table_batches import Batch
 from vla_ros.types import Observation
 
@@ -20,7 +21,7 @@ ARM = load_arm('sim')
 TINY = {
     'cameras': ('front', 'wrist'), 'image_width': 64, 'image_height': 48, 'width': 32, 'heads': 2,
     'feedforward': 64, 'layers': 1, 'head_hidden': (64,), 'chunk_steps': 2, 'gripper': True,
-    'points': 2, 'point_views': 2, 'turn': True, 'proprioception_size': 11,
+    'points': 2, 'point_views': 2, 'turn': True, 'offsets': True, 'proprioception_size': 11,
     'vocabulary': ('blue', 'cube', 'reach', 'red'), 'dropout': 0.0,
 }  # fmt: skip
 RANGES = Ranges(
@@ -65,8 +66,8 @@ def test_one_batch_overfits_is_served_and_gone_on_with(tmp_path):
         torch.stack(list(terms.values())).sum().backward()
         optimiser.step()
         history.append({name: float(term.detach()) for name, term in terms.items()})
-    assert set(history[0]) == {'action', 'grounded', 'heat', 'target', 'turn'}
-    for name in ('action', 'grounded', 'target', 'turn'):
+    assert set(history[0]) == {'action', 'grounded', 'heat', 'target', 'turn', 'offset'}
+    for name in ('action', 'grounded', 'target', 'turn', 'offset'):
         assert history[-1][name] < 0.15 * history[0][name]
     assert history[-1]['heat'] < 0.6 * history[0]['heat']  # of four cells each at best
     found = learner.errors(model.train(), one)  # two images: their own statistics
@@ -115,6 +116,28 @@ def test_actions_and_places_that_do_not_count_teach_nothing():
     )
     assert set(learner.losses(model, nothing)) == {'action', 'grounded'}
     assert np.isnan(learner.errors(model, nothing)['goal_mm'])
+
+
+def test_what_is_near_is_told_more_exactly_than_what_is_far():
+    near, far = torch.tensor([0.005, 0.0, 0.0]), torch.tensor([0.3, 0.0, 0.0])
+    millimetre = torch.tensor([0.001, 0.0, 0.0])
+    change = [(shares(way + millimetre) - shares(way)).norm() for way in (near, far)]
+    assert change[0] > 100 * change[1] > 0
+    assert shares(torch.zeros(3)).eq(0).all() and shares(far).norm() < 1
+
+
+def test_a_model_takes_over_what_fits_of_another():
+    _, base = learner_and_model(offsets=False)
+    torch.manual_seed(1)
+    learner = VlaLearner(VlaConfig(**TINY))
+    model = learner.build(RANGES)
+    new = take_over(model, base)
+    assert new and all(name.startswith('offset.') for name in new)
+    one = batch()
+    ours, theirs = (learner.predict(m.eval(), one) for m in (model, base))
+    torch.testing.assert_close(ours.actions_BKA, theirs.actions_BKA)  # what is new has no say yet
+    learner.losses(model.train(), one)['action'].backward()
+    assert model.offset.correction[-1].weight.grad is not None
 
 
 def test_of_one_point_it_is_where_the_tool_has_to_end():

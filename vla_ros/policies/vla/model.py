@@ -48,6 +48,28 @@ class Prediction:
     offsets_BD3: Tensor | None = None
 
 
+@dataclass
+class Look:
+    """What the trunk of the network says: all that the layers behind it act upon.
+
+    Attributes:
+        action_BE: the fused action token.
+        proprioception_BP: SI units.
+        grounded_B: see Prediction, as `heat_BDVHW`.
+        seen_BF: what was pointed at, with key points.
+    """
+
+    action_BE: Tensor
+    proprioception_BP: Tensor
+    grounded_B: Tensor
+    seen_BF: Tensor | None = None
+    heat_BDVHW: Tensor | None = None
+
+
+BEHIND = ('head', 'turn', 'offset', 'pointer.goal')
+"""The layers that act upon a `Look`."""
+
+
 class VlaModel(nn.Module):
     """Vision encoder, language encoder, fusion transformer, action head."""
 
@@ -141,45 +163,65 @@ class VlaModel(nn.Module):
 
         Each of I images answers the B / I sentences that come one behind the other.
         """
+        return self.act(self.look(images, words_BLE, mask_BL, proprioception_BP))
+
+    def look(
+        self,
+        images: tuple[Tensor, Tensor],
+        words_BLE: Tensor,
+        mask_BL: Tensor,
+        proprioception_BP: Tensor,
+    ) -> Look:
+        """Return what is seen of what is said; see `forward`."""
         fine_IVFHW, image_ISE = images
         batch = len(words_BLE)
         image_BSE = image_ISE.repeat_interleave(batch // len(image_ISE), 0)
         leading = [self.action_token.expand(batch, -1, -1)]
-        features = []
         if self.proprioception_to_token is not None:
-            state_BP = (proprioception_BP - self.proprioception_mean) / self.proprioception_std
+            state_BP = self._normalised(proprioception_BP)
             leading.append(self.proprioception_to_token(state_BP).unsqueeze(1))
-            features.append(state_BP)
         tokens = torch.cat([*leading, words_BLE, image_BSE], dim=1)
         padded = functional.pad(~mask_BL, (len(leading), image_BSE.shape[1]), value=False)
         fused_BTE = self.fusion(tokens, src_key_padding_mask=padded)
         action_BE = fused_BTE[:, 0]
-        states, features, evidence = features, [action_BE, *features], [action_BE]
-        heat = targets = turn_B = offsets_BD3 = None
-        if self.pointer is not None:
-            image_BSE = fused_BTE[:, -image_BSE.shape[1] :]
-            heat, seen_BF, match_BF = self.pointer(fine_IVFHW, image_BSE, action_BE)
-            targets = self.pointer.place(seen_BF, states)
+        if self.pointer is None:
+            grounded_B = self.grounded(action_BE).squeeze(-1)
+            return Look(action_BE, proprioception_BP, grounded_B)
+        image_BSE = fused_BTE[:, -image_BSE.shape[1] :]
+        heat, seen_BF, match_BF = self.pointer(fine_IVFHW, image_BSE, action_BE)
+        grounded_B = self.grounded(torch.cat([action_BE, match_BF], dim=-1)).squeeze(-1)
+        return Look(action_BE, proprioception_BP, grounded_B, seen_BF, heat)
+
+    def act(self, look: Look) -> Prediction:
+        """Return what to do about what is seen."""
+        states, targets, turn_B, offsets_BD3 = [], None, None, None
+        if self.proprioception_to_token is not None:
+            states = [self._normalised(look.proprioception_BP)]
+        tool_B13 = look.proprioception_BP[:, None, ARM_JOINTS : ARM_JOINTS + 3]
+        features = [look.action_BE, *states]
+        if self.pointer is not None and look.seen_BF is not None:
+            targets = self.pointer.place(look.seen_BF, states)
             features.append(targets.flatten(1))
-            if self.proprioception_to_token is not None:
-                tool_B13 = proprioception_BP[:, None, ARM_JOINTS : ARM_JOINTS + 3]
+            if states:
                 features.append((5.0 * (targets - tool_B13)).flatten(1))
             if self.pointer.views > 1:
-                features.append(seen_BF)
-            evidence.append(match_BF)
+                features.append(look.seen_BF)
         if self.turn is not None:
             turn_B = self.turn(torch.cat(features, dim=-1)).squeeze(-1)
             features.append(turn_B.unsqueeze(-1))
-        if self.offset is not None:
-            offsets_BD3, told_BF = self.offset(targets - tool_B13, seen_BF, states)
+        if self.offset is not None and targets is not None and look.seen_BF is not None:
+            offsets_BD3, told_BF = self.offset(targets - tool_B13, look.seen_BF, states)
             features.append(told_BF)
         features_BF = torch.cat(features, dim=-1)
         return Prediction(
             self.head(features_BF),
             features_BF,
-            self.grounded(torch.cat(evidence, dim=-1)).squeeze(-1),
-            heat,
+            look.grounded_B,
+            look.heat_BDVHW,
             targets,
             turn_B,
             offsets_BD3,
         )
+
+    def _normalised(self, proprioception_BP: Tensor) -> Tensor:
+        return (proprioception_BP - self.proprioception_mean) / self.proprioception_std

@@ -20,7 +20,7 @@ from vla_ros.policies.vla.encoders import build_tokenizer
 from vla_ros.policies.vla.heads import BinnedHead
 from vla_ros.policies.vla.key_points import NEAR_M
 from vla_ros.policies.vla.loading import save_vla
-from vla_ros.policies.vla.model import Prediction, VlaModel
+from vla_ros.policies.vla.model import Look, Prediction, VlaModel
 from vla_ros.training.adapters import tune_encoder, without_adapters
 from vla_ros.training.learners.learner import Ranges, mean_of
 from vla_ros.training.objective import GOAL_SCALE_M, HEAT_WEIGHT, place_weights
@@ -78,11 +78,15 @@ class VlaLearner:
 
     def predict(self, model: VlaModel, batch: Batch) -> Prediction:
         """Encode each image once and answer all its sentences."""
+        return model.act(self.look(model, batch))
+
+    def look(self, model: VlaModel, batch: Batch) -> Look:
+        """Return what the trunk says of a batch."""
         repeat, device = batch.sentences_per_image, model.action_mean.device
         encoded = model.encode_images(batch.images_BTVHWC[::repeat, -1])
         ids, mask = (torch.from_numpy(a).to(device) for a in self._tokenize(batch.instructions))
         words_BLE = model.encode_language(ids, mask)
-        return model(encoded, words_BLE, mask, batch.state_BTP[:, -1])
+        return model.look(encoded, words_BLE, mask, batch.state_BTP[:, -1])
 
     def losses(self, model: VlaModel, batch: Batch) -> dict[str, Tensor]:
         """Return the terms of the loss.
@@ -93,33 +97,31 @@ class VlaLearner:
         of how far the tool has to turn (L1).
         """
         prediction = self.predict(model, batch)
+        grounded = functional.binary_cross_entropy_with_logits(
+            prediction.grounded_B, batch.grounded_B.float()
+        )
+        return {**self.terms(model, prediction, batch), 'grounded': grounded}
+
+    def terms(self, model: VlaModel, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
+        """Return what a prediction loses, but for whether the instruction names something."""
         counts_BK = batch.valid_BK & batch.grounded_B[:, None]
         size = self.config.action_size
         actions_BKA = (batch.actions_BKA[..., :size] - model.action_mean) / model.action_std
         off_BK = model.head.off(prediction.features_BF, actions_BKA)
-        terms = {
-            'action': mean_of(off_BK, counts_BK),
-            'grounded': functional.binary_cross_entropy_with_logits(
-                prediction.grounded_B, batch.grounded_B.float()
-            ),
-        }
-        return terms | self._places(prediction, batch)
+        return {'action': mean_of(off_BK, counts_BK), **self._places(prediction, batch)}
 
     def _places(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
         terms = {}
         turned_B = batch.turns_B.isfinite()
         if prediction.turn_B is not None and turned_B.any():
             terms['turn'] = (prediction.turn_B - batch.turns_B)[turned_B].abs().mean()
-        if prediction.heat_BDVHW is None or prediction.targets_BD3 is None:
+        if prediction.targets_BD3 is None:
             return terms
         first = 2 - self.config.points  # of one point, where the tool should end
         points_BD3 = batch.points_B23[:, first:]
-        pixels_BDV2 = batch.pixels_BV22[:, : self.config.point_views, first:].transpose(1, 2)
-        seen_BDV = pixels_BDV2.isfinite().all(-1)
-        if seen_BDV.any():
-            heat_NHW = prediction.heat_BDVHW[seen_BDV]
-            places = place_weights(pixels_BDV2[seen_BDV], *heat_NHW.shape[1:])
-            terms['heat'] = HEAT_WEIGHT * functional.cross_entropy(heat_NHW.flatten(1), places)
+        if prediction.heat_BDVHW is not None:
+            pixels_BV22 = batch.pixels_BV22[:, : self.config.point_views, first:]
+            terms |= _heat(prediction.heat_BDVHW, pixels_BV22.transpose(1, 2))
         known_BD = points_BD3.isfinite().all(-1)
         if known_BD.any():
             off_N3 = (prediction.targets_BD3 - points_BD3.nan_to_num())[known_BD].abs()
@@ -163,6 +165,15 @@ class VlaLearner:
         """Write the model as a checkpoint."""
         plain = cast('VlaModel', without_adapters(model))
         return save_vla(folder, plain, embodiment, training)
+
+
+def _heat(heat_BDVHW: Tensor, pixels_BDV2: Tensor) -> dict[str, Tensor]:
+    seen_BDV = pixels_BDV2.isfinite().all(-1)
+    if not seen_BDV.any():
+        return {}
+    heat_NHW = heat_BDVHW[seen_BDV]
+    places = place_weights(pixels_BDV2[seen_BDV], *heat_NHW.shape[1:])
+    return {'heat': HEAT_WEIGHT * functional.cross_entropy(heat_NHW.flatten(1), places)}
 
 
 def _tool(batch: Batch) -> Tensor:
