@@ -77,8 +77,9 @@ def remember(
         parts = {f.name: getattr(look, f.name) for f in fields(Look)}
         parts |= {name: getattr(batch, name) for name in _KEPT}
         del parts['heat_BDVHW'], parts['proprioception_BP']
-        rows.append({n: part.cpu() for n, part in parts.items() if part is not None})
-    return {name: torch.cat([row[name] for row in rows]).clone() for name in rows[0]}
+        # a part may be a view that would keep all tokens alive
+        rows.append({n: part.cpu().clone() for n, part in parts.items() if part is not None})
+    return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
 
 
 def _parts(remembered: Remembered) -> tuple[Look, Batch]:
