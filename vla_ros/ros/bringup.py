@@ -49,8 +49,8 @@ ARGUMENTS = (
     Argument(
         'policy',
         '',
-        "shipped policy, 'hold' (never moves), or a checkpoint folder; empty takes vla-reach for "
-        "arm 'sim', for which it was trained, else hold",
+        "vla-reach, vla-table (pushes and picks, too), 'hold' (never moves), or a checkpoint "
+        "folder; empty takes vla-reach for arm 'sim', for which it was trained, else hold",
     ),
     Argument('output', '', "velocity or trajectory; empty takes the arm's own"),
     Argument(
