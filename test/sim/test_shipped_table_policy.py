@@ -5,19 +5,36 @@ import pytest
 from vla_ros.core.embodiment import load_arm
 from vla_ros.paths import policies_dir
 from vla_ros.policies.checkpoint import read_manifest
+from vla_ros.policies.registry import load_policy
 from vla_ros.sim.world import World
 from vla_ros.training.suites import PLAIN
 from vla_ros.training.trial_plan import plan_trials
 from vla_ros.training.trials import run_trials
+from vla_ros.types import Observation
+
+ARM = load_arm('sim')
 
 
 @pytest.mark.parametrize('task, met', [('reach', 5), ('push', 3), ('pick', 4)])
 def test_unseen_scenes(task, met):
     """What it must meet of six; docs/results.md says what it meets of a hundred."""
-    trials = plan_trials(World(load_arm('sim')), task, 6, 7, 'train', PLAIN)
+    trials = plan_trials(World(ARM), task, 6, 7, 'train', PLAIN)
     found = list(run_trials(trials, 'vla-table', device='cpu'))
     assert sum(result.success for result in found) >= met, found
     assert not any(result.wrong_object for result in found)
+
+
+def test_every_opening_is_one_that_the_guard_takes():
+    policy, world = load_policy('vla-table', ARM, 'cpu'), World(ARM)
+    world.reset(3, 'pick')
+    for opening_m in (0.0, 0.04, 0.08):
+        chunk = policy.infer(
+            Observation(
+                {camera: world.render(camera) for camera in policy.cameras},
+                world.joint_positions_rad, 'pick up the red ball', gripper_opening_m=opening_m,
+            )
+        )  # fmt: skip
+        assert ((chunk.gripper_openings_m >= 0) & (chunk.gripper_openings_m <= 0.08)).all()
 
 
 def test_its_manifest_says_what_made_it():

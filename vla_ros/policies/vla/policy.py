@@ -60,10 +60,18 @@ class VlaPolicy:
                 "colour and the shape of an object on the table, as in 'reach the red cube'"
             )
         if self._config.gripper and len(actions):
-            openings = actions[:, ARM_JOINTS]
+            openings = self._possible(actions[:, ARM_JOINTS])
         return ActionChunk(
             velocities, self._config.step_s, observation.stamp_ns, confidence, note, openings
         )
+
+    def _possible(self, openings_m: FloatArray) -> FloatArray:
+        """Return openings within the gripper's range: a regression is a hair beyond its ends.
+
+        The guard would refuse the whole chunk; one that is not finite stays for it to refuse.
+        """
+        gripper = self._embodiment.gripper
+        return openings_m if gripper is None else np.clip(openings_m, 0.0, gripper.opening_max_m)
 
     def predict(self, observation: Observation) -> tuple[FloatArray, float]:
         """Return velocities (K, 7) in rad/s and the confidence, whether it is believed or not."""
