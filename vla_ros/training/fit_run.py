@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -29,6 +29,9 @@ from vla_ros.training.speech import Speech
 from vla_ros.training.table import Table, load_table
 from vla_ros.training.table_batches import TableBatches
 from vla_ros.types import ARM_JOINTS
+
+if TYPE_CHECKING:
+    from vla_ros.policies.vla.model import VlaModel
 
 VALIDATION_SHARE = 0.04
 REPORT_STEPS = 50
@@ -103,7 +106,7 @@ def fit_table(run: Run, config: FitConfig, *, restart: bool = False) -> dict[str
     driving = Driving(learner, embodiment, dataset.tasks, episodes)
     take_steps(fit, config, run.output, restart, driving, show=accelerator.is_main_process)
     if config.head_steps and isinstance(learner, VlaLearner):
-        polish(learner, fit.model, batches, config)
+        polish(learner, cast('VlaModel', fit.model), batches, config)
     base = restore(run.base, embodiment)[1].to(fit.device) if run.base else None
     judged = judge(fit, base)
     training = {

@@ -118,7 +118,7 @@ class TableBatches:
         labels = np.arange(self._table.tasks_NM.shape[1])
         for begin in range(0, len(self._table), frames):
             rows = np.arange(begin, min(begin + frames, len(self._table)))
-            spoken = [self._say(row, labels) for row in rows]
+            spoken = [self._say(row, labels) for row in rows.tolist()]
             yield self.take(rows, np.tile(labels, (len(rows), 1)), spoken)
 
     def take(
