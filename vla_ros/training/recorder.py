@@ -44,6 +44,8 @@ PATIENCE_STEPS = 110
 CHANGE_OF_MIND = 0.015  # a step
 POLICY_SHARE = 0.75  # of the goals, where a policy drives at all
 NEAR_SHARE = 0.5  # of the episodes begin near the object that is asked for first
+LEAD_SHARE = 0.5  # of the episodes begin on the way to a goal: ends of long ones are seen, too
+LEAD_STEPS = 60  # most of them
 NEAR_M = ((-0.05, -0.05, 0.06), (0.05, 0.05, 0.16))  # of its centre
 
 
@@ -71,6 +73,7 @@ class Recorder:
         world.reset(seed, config.tasks[seed % len(config.tasks)])
         plan = _Plan(self, rng)
         self._place_arm(plan.goal().object, rng)
+        self._lead(plan.goal(), rng)
         rows: list[dict[str, object]] = []
         tasks: list[str] = []
         noise = np.zeros(ARM_JOINTS)
@@ -113,6 +116,16 @@ class Recorder:
         world.set_joint_positions(position)
         world.command_gripper(float(rng.choice((0.0, 0.04, 0.08))))
         self._drive.start(world)
+
+    def _lead(self, goal: Goal, rng: np.random.Generator) -> None:
+        """Let the expert go some of the way to a goal before anything is recorded."""
+        world, start = self.world, start_of(self.world)
+        steps = rng.integers(LEAD_STEPS) if rng.random() < LEAD_SHARE else 0
+        for _ in range(steps):
+            if succeeded(world, goal, start):
+                return
+            action = np.append(*self._expert.action(world, goal))
+            self._drive.run(world, action, self._config.step_s)
 
     def _frame(
         self,

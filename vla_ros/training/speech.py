@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_ros.policies.vla.tokenizer import words_of
-from vla_ros.sim.scene import CONTAINERS, OBJECT_KINDS
+from vla_ros.sim.grammar import (
+    OBJECT_PHRASES,
+    SHAPE_WORDS,
+    UNKNOWN_COLOURS,
+    UNKNOWN_SHAPES,
+)
+from vla_ros.sim.scene import COLOURS, CONTAINERS, OBJECT_KINDS
 from vla_ros.sim.tasks.goal import DIRECTIONS, IN, NEXT_TO, TASKS, Goal
-from vla_ros.sim.tasks.language import sample_sentence, sample_task_refusal, sentence
+from vla_ros.sim.tasks.language import (
+    CONTAINER_PHRASES,
+    DIRECTION_PHRASES,
+    UNKNOWN_CONTAINERS,
+    UNKNOWN_DIRECTIONS,
+    sample_sentence,
+    sample_task_refusal,
+    sentence,
+    task_vocabulary,
+)
 
-FILLERS = frozenset(
-    ('please', 'can', 'could', 'you', 'i', 'want', 'would', 'like', 'now', 'the', 'a', 'robot',
-     'just', 'kindly', 'so', 'then', 'and')
-)  # fmt: skip
-"""Words that mean nothing here, which may be exchanged for any."""
-STRANGE_SENTENCE = 0.5  # share of sentences that get words nobody taught
-STRANGE_WORD = 0.35  # share of their fillers that are exchanged
-STRANGE_AROUND = 3  # most words that are put before or behind
+PICKING = frozenset(('pick', 'lift', 'raise', 'grasp', 'grab', 'take', 'hold', 'up', 'off'))
+PUSHING = frozenset(('push', 'shove', 'slide', 'shift', 'nudge'))
+NEGATING = frozenset(
+    ('do', 'not', 'dont', 'never', 'must', 'avoid', 'stay', 'away', 'keep', 'clear')
+)
+STRANGE_SENTENCE = 0.6  # share of sentences that get words nobody taught
+STRANGE_WORD = 0.35  # share of their words without a meaning that are exchanged
+STRANGE_AROUND = 3  # most words that are put before the first name, or behind it
+KNOWN_AROUND = 0.4  # share of those that are known from other sentences, and mean nothing here
 NONSENSE = 0.1  # share of refusals that are made of such words only
 _LETTERS = np.array(list('abcdefghijklmnopqrstuvwxyz'))
 
@@ -39,7 +56,10 @@ class Speech:
         """Return one of many ways to ask for a task of the data set."""
         text = self._tasks[task]
         goal = self._goals.get(text)
-        return self._strange(sample_sentence(goal, self.generator)) if goal else text
+        if goal is None:
+            return text
+        kept = {'pick': PICKING, 'push': _ways()}.get(goal.task, frozenset())
+        return self._strange(sample_sentence(goal, self.generator), kept, goal.task != 'push')
 
     def refuse(self, present_X: NDArray[np.bool_]) -> str:
         """Return a sentence that nothing on the table answers."""
@@ -48,22 +68,69 @@ class Speech:
         kinds = len(OBJECT_KINDS)
         objects = [k for k, there in zip(OBJECT_KINDS, present_X[:kinds], strict=True) if there]
         bowls = [c for c, there in zip(CONTAINERS, present_X[kinds:], strict=True) if there]
-        return self._strange(sample_task_refusal(objects, bowls, self.generator))
+        text = sample_task_refusal(objects, bowls, self.generator)
+        return self._strange(text, PICKING | PUSHING | _ways(), ways=False)
 
-    def _strange(self, text: str) -> str:
+    def _strange(self, text: str, kept: frozenset[str], ways: bool) -> str:
+        """Exchange and add words so that the meaning stays, which is in names and `kept` words.
+
+        A verb that nobody taught does not make another task of "... the red cube to the left".
+
+        Args:
+            text: what is said.
+            kept: words that mean the task.
+            ways: whether a direction before the first name means nothing, as in "right above".
+        """
         rng = self.generator
+        words = words_of(text)
         if rng.random() >= STRANGE_SENTENCE:
-            return text
+            return ' '.join(words)
+        kept = kept | _names() | NEGATING
+        first = next((i for i, word in enumerate(words) if word in _names()), len(words))
         words = [
-            self._word() if word in FILLERS and rng.random() < STRANGE_WORD else word
-            for word in words_of(text)
+            self._word() if word not in kept and rng.random() < STRANGE_WORD else word
+            for word in words
         ]
         before, behind = rng.integers(0, STRANGE_AROUND + 1, 2)
-        around = [[self._word() for _ in range(count)] for count in (before, behind)]
-        return ' '.join([*around[0], *words, *around[1]])
+        idle = {'is', 'that'} | (_ways() if ways else set())
+        for _ in range(before):
+            words.insert(int(rng.integers(first + 1)), self._around(idle))
+            first += 1
+        return ' '.join([*words, *(self._around(()) for _ in range(behind))])
+
+    def _around(self, besides: Iterable[str]) -> str:
+        if self.generator.random() >= KNOWN_AROUND:
+            return self._word()
+        return str(self.generator.choice(sorted({*_loose(), *besides})))
 
     def _word(self) -> str:
         return ''.join(self.generator.choice(_LETTERS, self.generator.integers(3, 9)))
+
+
+@cache
+def _names() -> frozenset[str]:
+    """Return the words that names are made of."""
+    shapes = [word for words in SHAPE_WORDS.values() for word in words]
+    forms = ' '.join((*OBJECT_PHRASES, *CONTAINER_PHRASES)).split()
+    named = [word for word in forms if '{' not in word]
+    return frozenset(
+        (*named, *shapes, *COLOURS, *UNKNOWN_COLOURS, *UNKNOWN_SHAPES, *UNKNOWN_CONTAINERS)
+    )
+
+
+@cache
+def _ways() -> frozenset[str]:
+    """Return the words that directions are made of, but for those with another meaning."""
+    phrases = [text for texts in DIRECTION_PHRASES.values() for text in texts]
+    words = {word for text in (*phrases, *UNKNOWN_DIRECTIONS) for word in text.split()}
+    return frozenset(words - {'to', 'the', 'you', 'your'} - PICKING - NEGATING)
+
+
+@cache
+def _loose() -> frozenset[str]:
+    """Return known words that mean nothing beside a name: no verb of a task, no direction."""
+    meaning = _names() | _ways() | PICKING | PUSHING | NEGATING
+    return frozenset(task_vocabulary()) - meaning
 
 
 def every_goal() -> list[Goal]:
