@@ -14,7 +14,7 @@ from vla_ros.errors import ConfigError, choose
 METHODS = ('full', 'head', 'lora')
 HEADS = {
     'rt1': ('transformer.output', 'transformer.layers'),
-    'vla': ('head', 'pointer', 'grounded'),
+    'vla': ('head', 'turn', 'offset', 'pointer', 'grounded'),
 }
 """Kind of model → modules that turn what was seen and said into actions."""
 _ADAPTER = 'default'

@@ -34,7 +34,8 @@ def plan_trials(
     """Return trials of one task under one suite; the same ones for the same arguments.
 
     Scenes depend on task, count and seed alone, so that suites and policies meet the same ones,
-    but for those of `held_out_pairs`, which has scenes with such objects.
+    but for those of `held_out_pairs`, which has scenes with such objects, and for
+    `swapped_instruction`, which leaves out scenes with one goal alone.
 
     Args:
         world: used to look at the scenes, and left with the last one.
@@ -45,7 +46,8 @@ def plan_trials(
         suite: what is made harder.
 
     Raises:
-        ConfigError: values out of range, or a file without a phrasing for the task.
+        ConfigError: values out of range, a file without a phrasing for the task, or no scene in
+            which something else could be said.
     """
     said = 'held_out' if suite.held_out_phrasings else phrasings
     objects = held_out_pairs() if suite.held_out_pairs else ()
@@ -56,7 +58,12 @@ def plan_trials(
     trials = [Trial(suite, episode, episode.goal) for episode in episodes]
     if suite.swapped:
         rng = np.random.default_rng([seed, 19])
-        trials = [_swapped(world, trial, rng) for trial in trials]
+        trials = [swapped for t in trials if (swapped := _swapped(world, t, rng))]
+        if not trials:
+            raise ConfigError(
+                f'none of {count} scenes of seed {seed} holds a second thing to {task}; take more '
+                '--episodes or another --seed'
+            )
     return trials
 
 
@@ -83,16 +90,16 @@ def _placeholders(template: str) -> set[str]:
     return {name for name in every if name in template}
 
 
-def _swapped(world: World, trial: Trial, rng: np.random.Generator) -> Trial:
-    """Say another goal of the same task: another object if there is one, else another place."""
+def _swapped(world: World, trial: Trial, rng: np.random.Generator) -> Trial | None:
+    """Say another goal of the same task: another object if there is one, else another place.
+
+    None where the scene holds no other.
+    """
     goal = trial.episode.goal
     world.reset(trial.episode.seed, goal.task)
     others = [g for g in goals(world) if g.task == goal.task and g != goal]
     others = [g for g in others if g.object != goal.object] or others
     if not others:
-        raise ConfigError(
-            f'the scene of seed {trial.episode.seed} holds nothing else to {goal.task}; choose '
-            'another --seed'
-        )
+        return None
     said: Goal = others[int(rng.integers(len(others)))]
     return replace(trial, said=said, episode=replace(trial.episode, instruction=sentence(said)))

@@ -51,6 +51,8 @@ def test_suites_meet_the_same_scenes_and_say_what_they_should(world):
     for one, other in zip(plain, swapped, strict=True):
         assert other.episode.goal == one.episode.goal and other.episode.seed == one.episode.seed
         assert other.said != one.episode.goal and other.said.object in other.episode.instruction
+    swapped = plan_trials(world, 'push', 40, 0, 'train', SUITES['swapped_instruction'])
+    assert len(swapped) == 39  # there is one scene in which nothing else can be pushed
     held = plan_trials(world, 'pick', 6, 3, 'train', SUITES['held_out_phrasings'])
     names = {t.episode.goal.object for t in held}
     templates = shipped_templates()['pick'].held_out
