@@ -34,13 +34,30 @@ def from_png(name: str, column: Column, out: ImageArray) -> None:
     Raises:
         DatasetError: a damaged image, or one of another size; says which frame of the column.
     """
+    decode_png(name, packed(name, column), out)
+
+
+def packed(name: str, column: Column) -> list[bytes]:
+    """Return the PNG bytes of a column's images.
+
+    Raises:
+        DatasetError: a column of something else, or a frame without an image.
+    """
     values = plain(column)
     if not pa.types.is_struct(values.type) or values.type.get_field_index('bytes') < 0:
         raise DatasetError(f"'{name}' holds {values.type}, no images")
     encoded = values.field('bytes')
     if values.null_count or encoded.null_count:
         raise DatasetError(f"'{name}' has frames without image bytes")
-    buffers = encoded.to_pylist()  # one allocation an image, nothing beside decoding it
+    return encoded.to_pylist()
+
+
+def decode_png(name: str, buffers: Sequence[bytes], out: ImageArray) -> None:
+    """Decode PNG bytes into `out` (N, H, W, 3).
+
+    Raises:
+        DatasetError: a damaged image, or one of another size; says which.
+    """
     starts = range(0, len(buffers), _AT_ONCE)
     with ThreadPoolExecutor() as threads:
         list(threads.map(lambda k: _decode(name, buffers, k, out), starts))

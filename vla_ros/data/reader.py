@@ -14,7 +14,7 @@ from vla_ros.data import layout, video
 from vla_ros.data.columns import to_numpy
 from vla_ros.data.episodes import Episode, read_episodes, read_tasks
 from vla_ros.data.features import Feature, Spec
-from vla_ros.data.images import from_png
+from vla_ros.data.images import from_png, packed
 from vla_ros.data.layout import Info, read_info, read_json, reading
 from vla_ros.data.statistics import Statistics, from_lists
 from vla_ros.errors import DatasetError, choose
@@ -108,6 +108,20 @@ class Dataset:
                 from_png(camera, table[camera], out[row : row + len(table)])
             row += len(table)
         return out
+
+    def packed_images(self, camera: str) -> list[bytes]:
+        """Return the PNG bytes of all images of a camera whose images are no video.
+
+        Raises:
+            DatasetError: damaged files.
+            ConfigError: an unknown camera; lists those that there are.
+        """
+        self._feature(camera, image=True)
+        found: list[bytes] = []
+        for path, table in self._tables([camera], None):
+            with reading(path):
+                found += packed(camera, table[camera])
+        return found
 
     def image_bytes(self, camera: str) -> int:
         """Return how much memory all decoded images of a camera take."""

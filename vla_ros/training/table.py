@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_ros.core.embodiment import Embodiment
+from vla_ros.data.frames import Frames
 from vla_ros.data.reader import Dataset, open_dataset
 from vla_ros.errors import ConfigError
 from vla_ros.policies.preprocessing import proprioception
@@ -32,7 +33,7 @@ class Table:
     """Frames one behind the other.
 
     Attributes:
-        images_NVHWC: uint8 RGB.
+        frames: images of all cameras.
         states_NP: joint positions (rad), tool position (m), opening (m) where there is a gripper.
         actions_NMKA: velocities (rad/s), and the opening (m) where there is a gripper.
         valid_NMK: whether the episode goes on for so long.
@@ -46,7 +47,7 @@ class Table:
         first_N: row of the first frame of the frame's episode.
     """
 
-    images_NVHWC: NDArray[np.uint8]
+    frames: Frames
     states_NP: NDArray[np.float32]
     actions_NMKA: NDArray[np.float32]
     valid_NMK: NDArray[np.bool_]
@@ -59,7 +60,7 @@ class Table:
 
     def __len__(self) -> int:
         """How many frames there are."""
-        return len(self.images_NVHWC)
+        return len(self.frames)
 
     def rows(self, begin: int, end: int) -> Table:
         """Return the frames from `begin`, where an episode begins, to `end`, without a copy."""
@@ -78,18 +79,16 @@ def load_table(folder: Path, embodiment: Embodiment, chunk_steps: int) -> tuple[
     """
     dataset = open_dataset(folder)
     check_arm(dataset, embodiment)
-    cameras = dataset.spec.cameras
     state = dataset.column('observation.state')
     opening = state[:, ARM_JOINTS] if state.shape[1] > ARM_JOINTS else None
     states = proprioception(embodiment, state[:, :ARM_JOINTS].astype(np.float64), opening)
     first = np.concatenate([np.full(e.length, e.first) for e in dataset.episodes])
-    images = np.stack([dataset.images(camera) for camera in cameras], axis=1)
     labels = _labels(dataset, chunk_steps, first)
     present = np.zeros((len(dataset), 0), np.bool_)
     if 'scene.present' in dataset.spec.features:
         present = dataset.column('scene.present')
     table = Table(
-        images_NVHWC=images,
+        frames=Frames.of(dataset),
         states_NP=states.astype(np.float32),
         present_NX=present,
         first_N=first,

@@ -137,7 +137,7 @@ class TableBatches:
         history = np.maximum(owner[:, None] - back, table.first_N[owner][:, None])
         actions = table.actions_NMKA[owner, which] * grounded[:, None, None]
         arrays = {
-            'images_BTVHWC': table.images_NVHWC[history],
+            'images_BTVHWC': table.frames.take(history),
             'state_BTP': table.states_NP[history],
             'actions_BKA': actions.astype(np.float32),
             'valid_BK': table.valid_NMK[owner, which],
