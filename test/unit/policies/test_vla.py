@@ -17,6 +17,7 @@ from vla_ros.policies.vla.config import MISSION, VlaConfig
 from vla_ros.policies.vla.encoders import build_tokenizer
 from vla_ros.policies.vla.loading import save_vla
 from vla_ros.policies.vla.model import VlaModel
+from vla_ros.policies.vla.policy import VlaPolicy
 from vla_ros.policies.vla.tokenizer import WordTokenizer, words_of
 from vla_ros.types import Observation
 
@@ -184,6 +185,15 @@ def test_a_reloaded_checkpoint_gives_identical_output(checkpoint):
     second = load_policy(str(checkpoint), ARM, 'cpu').infer(observation())
     assert np.array_equal(first.velocities_rad_s, second.velocities_rad_s)
     assert first.stamp_ns == 7 and first.step_s == 0.1
+
+
+def test_a_single_action_is_held_until_the_next_answer_comes():
+    torch.manual_seed(0)
+    config = VlaConfig(vocabulary=VOCABULARY, chunk_steps=1, key_points=False, head='mse')
+    policy = VlaPolicy(VlaModel(config), ARM, torch.device('cpu'))
+    velocities = policy.infer(observation()).velocities_rad_s
+    assert policy.execution_horizon == 1 and velocities.shape == (3, 7)
+    assert (velocities == velocities[0]).all()
 
 
 def test_a_policy_that_sees_nothing_named_stays_and_says_so(tmp_path, model):

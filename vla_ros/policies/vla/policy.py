@@ -13,6 +13,10 @@ from vla_ros.policies.vla.model import VlaModel
 from vla_ros.types import ARM_JOINTS, ActionChunk, FloatArray, Observation
 
 GROUNDED_ABOVE = 0.5
+EXECUTED_STEPS = 2
+"""So many steps of a chunk are carried out before the next is asked for, if it has so many."""
+HELD_STEPS = 2
+"""A single action is held for so many steps more, until the next answer comes."""
 
 
 class VlaPolicy:
@@ -28,6 +32,7 @@ class VlaPolicy:
         self.cameras = model.config.cameras
         size = model.config.image_width, model.config.image_height
         self.camera_sizes = dict.fromkeys(model.config.cameras, size)
+        self.execution_horizon = min(EXECUTED_STEPS, model.config.chunk_steps)
         self._config = model.config
         self._model = model.to(device).eval()
         self._embodiment = embodiment
@@ -49,6 +54,8 @@ class VlaPolicy:
             ObservationError: a camera is missing or its image cannot be used.
         """
         actions, confidence = self._act(observation)
+        if len(actions) == 1:
+            actions = actions.repeat(1 + HELD_STEPS, axis=0)
         velocities, openings = actions[:, :ARM_JOINTS], None
         if not observation.instruction.strip():
             confidence = 0.0  # empty means stop; it is no sentence to judge
