@@ -14,7 +14,7 @@ def main(
     base: str,
     data: Path,
     output: Path,
-    method: Literal['full', 'head', 'lora'] = 'lora',
+    method: Literal['full', 'head', 'lora', 'scratch'] = 'lora',
     episodes: int = 0,
     steps: int = FEW.steps,
     learning_rate: float = FEW.learning_rate,
@@ -36,7 +36,7 @@ def main(
         data: folder of a data set of the LeRobot layout, with the base's cameras and rate.
         output: folder of the new checkpoint.
         method: lora trains low-rank matrices beside the dense layers, head the last layers, full
-            everything.
+            everything; scratch a new model like the base, to see what the base is worth.
         episodes: how many to learn from; 0 means all that are not held out.
         steps: optimiser steps.
         learning_rate: peak of the cosine schedule.

@@ -15,6 +15,7 @@ from vla_ros.errors import ConfigError, check_at_least, choose
 from vla_ros.training.adapters import METHODS, Adapted
 from vla_ros.training.fit import Fit, make_accelerator
 from vla_ros.training.fit_config import FitConfig
+from vla_ros.training.fit_run import ranges_of
 from vla_ros.training.gate import check_fits, judge, pass_gate
 from vla_ros.training.learners.learner import Learner
 from vla_ros.training.log import Log, draw_log
@@ -37,7 +38,8 @@ class Adaptation:
         base: folder of a checkpoint, or the name of a shipped one.
         data: folder of a data set of the LeRobot layout, of the base's arm, cameras and rate.
         output: folder of the new checkpoint.
-        method: full, head or lora; see `Adapted`.
+        method: full, head or lora, see `Adapted`; scratch is a new model like the base, which
+            shows what the base is worth.
         episodes: how many of the first ones to learn from; 0 means all that are not held out.
         rank: of the matrices of lora.
         arm: name in config/arms, or a YAML file.
@@ -87,6 +89,8 @@ def adapt(task: Adaptation, config: FitConfig = FEW) -> dict[str, Any]:
         for k, part in enumerate((shown, held_out))
     )  # fmt: skip
     torch.manual_seed(config.seed)
+    if task.method == 'scratch':
+        model = learner.build(ranges_of(shown))
     adapted = Adapted(model, manifest.kind, task.method, task.rank)
     fit = Fit(learner, model, batches, validation, config, {}, make_accelerator(config))
     task.output.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from vla_ros.errors import ConfigError, choose
 
-METHODS = ('full', 'head', 'lora')
+METHODS = ('full', 'head', 'lora', 'scratch')
 HEADS = {
     'rt1': ('transformer.output', 'transformer.layers'),
     'vla': ('head', 'turn', 'offset', 'pointer', 'grounded'),
@@ -30,14 +30,16 @@ class Adapted:
         kind: as its manifest names it.
         method: one of `METHODS`. `lora` trains low-rank matrices beside each dense layer (Hu et
             al., LoRA: Low-Rank Adaptation of Large Language Models, 2021) and the head's last
-            layer not at all; `head` trains the modules of `HEADS`.
+            layer not at all; `head` trains the modules of `HEADS`; `scratch` is for a new model,
+            whose batch norms learn, too.
         rank: of the matrices.
     """
 
     def __init__(self, model: nn.Module, kind: str, method: str, rank: int = 8) -> None:
         choose('method', method, METHODS)
         self.model = model
-        _keep_batch_norms(model)
+        if method != 'scratch':
+            _keep_batch_norms(model)
         if method == 'head':
             _train_only(model, kind)
         elif method == 'lora':

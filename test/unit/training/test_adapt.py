@@ -112,7 +112,7 @@ def test_a_head_learns_alone_and_batch_norms_keep_what_they_know() -> None:
         Adapted(torch.nn.Linear(1, 1), 'other', 'head')
 
 
-@pytest.mark.parametrize('method', ['lora', 'head', 'full'])
+@pytest.mark.parametrize('method', ['lora', 'head', 'full', 'scratch'])
 def test_the_command_writes_a_policy_that_is_better_than_its_base(
     data: Path, base: Path, tmp_path: Path, method: str
 ) -> None:
