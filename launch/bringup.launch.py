@@ -62,6 +62,7 @@ def _node(spec: NodeSpec) -> Node:
         namespace='',
         parameters=[*map(str, spec.parameter_files), dict(spec.parameters)],
         ros_arguments=spec.ros_arguments,
+        additional_env=environment(node=spec.name),
         output='screen',
         emulate_tty=True,
     )

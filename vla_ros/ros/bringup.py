@@ -29,6 +29,8 @@ EXPORT_PROFILE = (
     f'{PROFILE_VARIABLES[1]})'
 )
 """What to type where a camera driver or another node starts without a bringup."""
+PROFILE, UDP_PROFILE = 'fastdds.xml', 'fastdds_udp.xml'
+GUARD_NODE = 'guard_node'
 TRUTH = {'true': True, 'false': False}
 
 
@@ -122,7 +124,7 @@ def node_specs(arguments: Mapping[str, str]) -> list[NodeSpec]:
     button = values['estop_topic']
     guard: dict[str, bool | int | float | str] = {'arm': arm, 'output': values['output']}
     guard |= {'estop_topic': button, 'estop_required': bool(button), 'autostart': True}
-    specs.append(NodeSpec('guard_node', True, (config_dir() / 'guard.yaml',), guard))
+    specs.append(NodeSpec(GUARD_NODE, True, (config_dir() / 'guard.yaml',), guard))
     policy: dict[str, bool | int | float | str] = {
         name: values[name] for name in ('arm', 'device', 'instruction')
     }
@@ -139,16 +141,26 @@ def _whole(values: Mapping[str, str], name: str) -> int:
         raise ConfigError(f"{name}: '{values[name]}' is not a whole number") from None
 
 
-def environment(user: Mapping[str, str] = os.environ) -> dict[str, str]:
+def environment(user: Mapping[str, str] = os.environ, node: str = '') -> dict[str, str]:
     """Return what a bringup adds to the user's environment; what the user has set stays.
 
     The Fast DDS profile makes room for whole camera frames in shared memory, without which most
-    of them are lost under load. Discovery stays on this machine unless the user asks for more.
+    of them are lost under load. The guard has one without shared memory: a process that is killed
+    while it holds the lock of a port there blocks all who write to it for a second. Discovery
+    stays on this machine unless the user asks for more.
+
+    Args:
+        user: as it is before.
+        node: whose environment it is; empty for what all share.
     """
     ours = {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
-    if not set(PROFILE_VARIABLES) & set(user):
-        ours[profile_variable(user)] = str(config_dir() / 'fastdds.xml')
-    return {name: value for name, value in ours.items() if name not in user}
+    added = {name: value for name, value in ours.items() if name not in user}
+    profiles = [user[variable] for variable in PROFILE_VARIABLES if variable in user]
+    shipped = config_dir() / PROFILE
+    if not profiles or (node and profiles == [str(shipped)]):
+        own = config_dir() / UDP_PROFILE if node == GUARD_NODE else shipped
+        added[profile_variable(user)] = str(own)
+    return added
 
 
 def profile_variable(user: Mapping[str, str] = os.environ) -> str:

@@ -45,8 +45,9 @@ class NodeProcesses:
     ) -> None:
         self._specs = {spec.name: spec for spec in specs}
         self._on_line = on_line
-        self._environment = {**os.environ, **environment(), **(extra_environment or {})}
-        self._environment[PARENT_VARIABLE] = str(os.getpid())
+        self._extra_environment = {
+            **(extra_environment or {}), PARENT_VARIABLE: str(os.getpid())
+        }  # fmt: skip
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._tails: dict[str, list[str]] = {}
         self._readers: dict[str, threading.Thread] = {}
@@ -78,7 +79,7 @@ class NodeProcesses:
                 *(sys.executable, '-m', 'vla_ros.ros.start', module),
                 *('--ros-args', *spec.ros_arguments, *arguments),
             ],
-            env=self._environment,
+            env={**os.environ, **environment(node=spec.name), **self._extra_environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

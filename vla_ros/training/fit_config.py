@@ -28,6 +28,8 @@ class FitConfig:
         drive_episodes: of each task, every time.
         head_steps: after all steps so many more for the layers behind the trunk alone, which cost
             next to nothing (`training.polish`; kind vla only).
+        leave_out: tasks, objects and bowls of the simulator that are never asked for, although the
+            data do, to see how a policy takes what is new to it.
         compile: let torch compile the model; pays on GPUs, for long trainings.
     """
 
@@ -51,6 +53,7 @@ class FitConfig:
     head_steps: int = 0
     drive_steps: int = 1000
     drive_episodes: int = 10
+    leave_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""

@@ -22,6 +22,7 @@ from vla_ros.training.gate import check_fits, judge, pass_gate
 from vla_ros.training.learners.kinds import make_learner
 from vla_ros.training.learners.learner import Learner, Ranges
 from vla_ros.training.learners.vla import VlaLearner
+from vla_ros.training.leave_out import leave_out
 from vla_ros.training.log import Log, draw_log
 from vla_ros.training.polish import polish
 from vla_ros.training.restored import restore, take_over
@@ -81,6 +82,7 @@ def fit_table(run: Run, config: FitConfig, *, restart: bool = False) -> dict[str
     if config.head_steps and not isinstance(learner, VlaLearner):
         raise ConfigError(f"head_steps: {config.head_steps}; kind '{learner.kind}' takes none")
     table, dataset = load_table(run.data, embodiment, learner.chunk_steps)
+    table = leave_out(table, dataset.tasks, config.leave_out)
     begin = _validation_begin(dataset)
     batches, validation = (
         TableBatches(

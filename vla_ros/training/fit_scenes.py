@@ -44,6 +44,8 @@ def fit_scenes(run: Run, config: FitConfig, *, restart: bool = False) -> dict[st
     """
     if run.base:
         raise ConfigError(f"policy 'cliport' begins anew; leave out --base {run.base}")
+    if config.leave_out:
+        raise ConfigError("leave_out: policy 'cliport' takes none; record what it is to learn")
     embodiment = load_arm(run.arm)
     accelerator = make_accelerator(config)
     dataset = open_dataset(run.data)

@@ -45,6 +45,7 @@ class Table:
             will do or it is unknown.
         present_NX: which things are on the table; X is 0 where nobody knows.
         first_N: row of the first frame of the frame's episode.
+        drawn: rows that are learned from; all of them unless something is left out.
     """
 
     frames: Frames
@@ -57,6 +58,7 @@ class Table:
     turns_NM: NDArray[np.float32]
     present_NX: NDArray[np.bool_]
     first_N: NDArray[np.int64]
+    drawn: NDArray[np.int64]
 
     def __len__(self) -> int:
         """How many frames there are."""
@@ -66,6 +68,7 @@ class Table:
         """Return the frames from `begin`, where an episode begins, to `end`, without a copy."""
         parts = {f.name: getattr(self, f.name)[begin:end] for f in fields(Table)}
         parts['first_N'] = parts['first_N'] - begin
+        parts['drawn'] = self.drawn[(self.drawn >= begin) & (self.drawn < end)] - begin
         return Table(**parts)
 
 
@@ -92,6 +95,7 @@ def load_table(folder: Path, embodiment: Embodiment, chunk_steps: int) -> tuple[
         states_NP=states.astype(np.float32),
         present_NX=present,
         first_N=first,
+        drawn=np.arange(len(dataset)),
         **labels,
     )
     return table, dataset

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vla_ros.errors import ConfigError
 from vla_ros.training.speech import Speech
 from vla_ros.training.table import Table
 
@@ -64,6 +65,9 @@ class TableBatches:
             known what is there.
         frames: of history, T; before an episode's beginning its first frame is repeated.
         share: (rank, ranks): each of several processes takes its part of the same global batch.
+
+    Raises:
+        ConfigError: a table of which nothing may be drawn.
     """
 
     def __init__(
@@ -78,6 +82,10 @@ class TableBatches:
         seed: int,
         share: tuple[int, int] = (0, 1),
     ) -> None:
+        if not len(table.drawn):
+            raise ConfigError(
+                'leave_out: the episodes to train on, or those held back, ask for no more'
+            )
         self._table, self._speech = table, speech
         self._images, self._frames, self._share = images, frames, share
         known = table.present_NX.shape[1] > 0
@@ -98,7 +106,8 @@ class TableBatches:
     def draw(self) -> Batch:
         """Return this process's part of the next batch."""
         rank, ranks = self._share
-        rows = self._rng.integers(0, len(self._table), self._images * ranks)
+        drawn = self._table.drawn
+        rows = drawn[self._rng.integers(0, len(drawn), self._images * ranks)]
         asked = np.stack(
             [self._rng.permutation(self._table.tasks_NM.shape[1])[: self._asked] for _ in rows]
         )
@@ -111,13 +120,14 @@ class TableBatches:
 
     def count(self, frames: int) -> int:
         """Return how many batches `every` yields."""
-        return -(-len(self._table) // frames)
+        return -(-len(self._table.drawn) // frames)
 
     def every(self, frames: int) -> Iterator[Batch]:
         """Yield each frame once, so many in a batch, with all of its labels and no refusal."""
         labels = np.arange(self._table.tasks_NM.shape[1])
-        for begin in range(0, len(self._table), frames):
-            rows = np.arange(begin, min(begin + frames, len(self._table)))
+        drawn = self._table.drawn
+        for begin in range(0, len(drawn), frames):
+            rows = drawn[begin : begin + frames]
             spoken = [self._say(row, labels) for row in rows.tolist()]
             yield self.take(rows, np.tile(labels, (len(rows), 1)), spoken)
 

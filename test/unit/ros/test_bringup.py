@@ -78,6 +78,27 @@ def test_what_the_user_has_set_stays():
         assert set(environment({variable: 'mine.xml'})) == {'ROS_AUTOMATIC_DISCOVERY_RANGE'}
 
 
+def test_the_guard_alone_has_no_shared_memory_which_a_killed_process_may_lock():
+    variable = 'FASTDDS_DEFAULT_PROFILES_FILE'
+    shared = environment({})[variable]
+    for user in ({}, {variable: shared}):  # a bringup sets it for all before a node is started
+        own = environment(user, 'guard_node')[variable]
+        kinds = {e.text for e in ET.parse(own).iter() if e.tag.endswith('}type')}
+        assert kinds == {'UDPv4'}
+        assert environment(user, 'policy_node').get(variable, shared) == shared
+    assert variable not in environment({variable: 'mine.xml'}, 'guard_node')
+
+
+def test_the_profiles_differ_in_nothing_but_shared_memory():
+    said = []
+    for node in ('', 'guard_node'):
+        root = ET.parse(environment({}, node)['FASTDDS_DEFAULT_PROFILES_FILE']).getroot()
+        profile = next(e for e in root.iter() if e.tag.endswith('}participant'))
+        leaves = [(e.tag, (e.text or '').strip()) for e in profile.iter()]
+        said.append([leaf for leaf in leaves if not leaf[0].endswith('}transport_id')])
+    assert said[0] == said[1] and len(said[0]) > 10
+
+
 def test_fast_dds_2_and_3_read_the_profile_from_variables_of_different_names():
     assert 'FASTRTPS_DEFAULT_PROFILES_FILE' in environment({'ROS_DISTRO': 'jazzy'})
     assert 'FASTDDS_DEFAULT_PROFILES_FILE' not in environment({'ROS_DISTRO': 'jazzy'})

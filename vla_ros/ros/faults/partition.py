@@ -9,20 +9,16 @@ import ctypes
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from xml.etree import ElementTree
 
 from vla_ros.errors import VlaRosError
 from vla_ros.paths import config_dir
-from vla_ros.ros.bringup import profile_variable
+from vla_ros.ros.bringup import UDP_PROFILE, profile_variable
 
 NAMESPACE = f'vla_ros_{os.getpid()}'
 _ENTER = 'VLA_ROS_FAULTS_NETNS'
 _OUTSIDE, _INSIDE = '10.231.77.1', '10.231.77.2'
-_FAST_DDS = 'http://www.eprosima.com'
 _CLONE_NEWNET = 0x40000000
 
 
@@ -32,7 +28,7 @@ class NotPossibleError(VlaRosError):
 
 @contextmanager
 def namespace() -> Iterator[None]:
-    """Make the namespace and its cable, and let DDS use no shared memory.
+    """Make the namespace and its cable, and let DDS use no shared memory, which no cable cuts.
 
     Raises:
         NotPossibleError: not root, no iproute2, or a kernel without it.
@@ -40,22 +36,20 @@ def namespace() -> Iterator[None]:
     settings = {
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
         'ROS_STATIC_PEERS': f'{_OUTSIDE};{_INSIDE}',
+        profile_variable(): str(config_dir() / UDP_PROFILE),
         _ENTER: NAMESPACE,
     }
-    variable = profile_variable()
-    before = {name: os.environ.get(name) for name in (*settings, variable)}
-    with tempfile.TemporaryDirectory(prefix='vla_ros_') as folder:
-        try:
-            _make_cable()
-            settings[variable] = str(_write_profile(Path(folder)))
-            os.environ.update(settings)
-            yield
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name, None)
-                if value is not None:
-                    os.environ[name] = value
-            subprocess.run(['ip', 'netns', 'del', NAMESPACE], capture_output=True, check=False)
+    before = {name: os.environ.get(name) for name in settings}
+    try:
+        _make_cable()
+        os.environ.update(settings)
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        subprocess.run(['ip', 'netns', 'del', NAMESPACE], capture_output=True, check=False)
 
 
 def connect(connected: bool) -> None:
@@ -81,20 +75,6 @@ def _make_cable() -> None:
 
 def _ip(*words: str) -> None:
     subprocess.run(['ip', *words], check=True, capture_output=True, text=True)
-
-
-def _write_profile(folder: Path) -> Path:
-    """Return our Fast DDS profile without shared memory, which a cable does not interrupt."""
-    ElementTree.register_namespace('', _FAST_DDS)
-    tree = ElementTree.parse(config_dir() / 'fastdds.xml')
-    transports = tree.find(f'.//{{{_FAST_DDS}}}userTransports')
-    assert transports is not None
-    for transport in list(transports):
-        if transport.text != 'udp':
-            transports.remove(transport)
-    file = folder / 'fastdds.xml'
-    tree.write(file, encoding='UTF-8', xml_declaration=True)
-    return file
 
 
 def _enter() -> None:

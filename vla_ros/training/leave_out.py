@@ -1,0 +1,53 @@
+"""Keep goals out of a training: a task that is to be learned later, new pairs of colour and shape.
+
+N frames, M labels a frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from vla_ros.errors import ConfigError, choose
+from vla_ros.sim.scene import CONTAINERS, OBJECT_KINDS
+from vla_ros.sim.tasks.goal import TASKS
+from vla_ros.sim.tasks.language import sentence
+from vla_ros.training.speech import every_goal
+from vla_ros.training.table import Table
+
+KNOWN = (*TASKS, *(kind.name for kind in OBJECT_KINDS), *CONTAINERS)
+"""What can be left out: tasks, objects, bowls."""
+
+
+def leave_out(table: Table, said: Sequence[str], names: Sequence[str]) -> Table:
+    """Return a table that asks for no goal of these tasks, objects or bowls.
+
+    In each frame other labels take the place of theirs; a frame without others is never drawn.
+
+    Args:
+        table: of all goals.
+        said: the sentences that its labels are numbers of; one that names no goal of ours stays.
+        names: some of `KNOWN`.
+
+    Raises:
+        ConfigError: an unknown name, or nothing is left.
+    """
+    if not names:
+        return table
+    for name in names:
+        choose('leave_out', name, KNOWN)
+    about = {sentence(g): {g.task, g.object, g.place} for g in every_goal()}
+    kept = np.array([not about.get(text, set()) & set(names) for text in said])
+    keeps_NM = kept[table.tasks_NM]
+    counts_N = keeps_NM.sum(1)
+    drawn = table.drawn[counts_N[table.drawn] > 0]
+    if not len(drawn):
+        raise ConfigError(f'leave_out: {", ".join(names)}: the data ask for nothing else')
+    first = np.argsort(~keeps_NM, axis=1, kind='stable')
+    turns = np.arange(keeps_NM.shape[1]) % np.maximum(counts_N, 1)[:, None]
+    which = np.take_along_axis(first, turns, axis=1)
+    rows = np.arange(len(which))[:, None]
+    labels = ('actions_NMKA', 'valid_NMK', 'tasks_NM', 'points_NM23', 'pixels_NMV22', 'turns_NM')
+    return replace(table, drawn=drawn, **{n: getattr(table, n)[rows, which] for n in labels})
