@@ -17,6 +17,7 @@ SHARED = [
     'share/vla_ros/launch/bringup.launch.py',
     'share/vla_ros/config/guard.yaml',
     'share/vla_ros/config/fastdds.xml',
+    'share/vla_ros/config/fastdds_loopback.xml',
     'share/vla_ros/config/fastdds_udp.xml',
     'share/vla_ros/config/arms/sim.yaml',
     *(f'lib/vla_ros/{name}' for name in (*NODES, 'vla-ros')),

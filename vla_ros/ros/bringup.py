@@ -29,7 +29,10 @@ EXPORT_PROFILE = (
     f'{PROFILE_VARIABLES[1]})'
 )
 """What to type where a camera driver or another node starts without a bringup."""
-PROFILE, UDP_PROFILE = 'fastdds.xml', 'fastdds_udp.xml'
+PROFILE, UDP_PROFILE, LOOPBACK_PROFILE = (
+    f'fastdds{kind}.xml' for kind in ('', '_udp', '_loopback')
+)
+RANGE = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
 GUARD_NODE = 'guard_node'
 TRUTH = {'true': True, 'false': False}
 
@@ -153,13 +156,18 @@ def environment(user: Mapping[str, str] = os.environ, node: str = '') -> dict[st
         user: as it is before.
         node: whose environment it is; empty for what all share.
     """
-    ours = {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
-    added = {name: value for name, value in ours.items() if name not in user}
-    profiles = [user[variable] for variable in PROFILE_VARIABLES if variable in user]
-    shipped = config_dir() / PROFILE
-    if not profiles or (node and profiles == [str(shipped)]):
-        own = config_dir() / UDP_PROFILE if node == GUARD_NODE else shipped
-        added[profile_variable(user)] = str(own)
+    added = {} if RANGE in user else {RANGE: 'LOCALHOST'}
+    shipped = str(config_dir() / PROFILE)
+    chosen = next((user[variable] for variable in PROFILE_VARIABLES if variable in user), '')
+    if chosen not in ('', shipped):
+        return added
+    if node == GUARD_NODE:
+        profile = UDP_PROFILE
+        if user.get(RANGE, 'LOCALHOST') == 'LOCALHOST':  # to which rmw_fastrtps adds shared memory
+            profile, added[RANGE] = LOOPBACK_PROFILE, 'SYSTEM_DEFAULT'
+        added[profile_variable(user)] = str(config_dir() / profile)
+    elif not chosen:
+        added[profile_variable(user)] = shipped
     return added
 
 

@@ -79,24 +79,41 @@ def test_what_the_user_has_set_stays():
 
 
 def test_the_guard_alone_has_no_shared_memory_which_a_killed_process_may_lock():
-    variable = 'FASTDDS_DEFAULT_PROFILES_FILE'
+    variable, reach = 'FASTDDS_DEFAULT_PROFILES_FILE', 'ROS_AUTOMATIC_DISCOVERY_RANGE'
     shared = environment({})[variable]
-    for user in ({}, {variable: shared}):  # a bringup sets it for all before a node is started
-        own = environment(user, 'guard_node')[variable]
-        kinds = {e.text for e in ET.parse(own).iter() if e.tag.endswith('}type')}
-        assert kinds == {'UDPv4'}
+    for user in ({}, environment({})):  # a bringup sets it for all before a node is started
+        own = environment(user, 'guard_node')
+        assert (
+            transports(own[variable]) == {'UDPv4'}
+            and '127.0.0.1' in Path(own[variable]).read_text()
+        )
+        assert own[reach] == 'SYSTEM_DEFAULT'  # with LOCALHOST the rmw adds shared memory
         assert environment(user, 'policy_node').get(variable, shared) == shared
+    wide = environment({reach: 'SUBNET'}, 'guard_node')
+    assert transports(wide[variable]) == {'UDPv4'} and reach not in wide
+    assert '127.0.0.1' not in Path(wide[variable]).read_text()
     assert variable not in environment({variable: 'mine.xml'}, 'guard_node')
 
 
-def test_the_profiles_differ_in_nothing_but_shared_memory():
+def transports(profile: str) -> set[str | None]:
+    return {e.text for e in ET.parse(profile).iter() if e.tag.endswith('}type')}
+
+
+def test_the_profiles_differ_in_nothing_but_transports_and_peers():
     said = []
-    for node in ('', 'guard_node'):
-        root = ET.parse(environment({}, node)['FASTDDS_DEFAULT_PROFILES_FILE']).getroot()
+    for user, node in (
+        ({}, ''),
+        ({}, 'guard_node'),
+        ({'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SUBNET'}, 'guard_node'),
+    ):
+        root = ET.parse(environment(user, node)['FASTDDS_DEFAULT_PROFILES_FILE']).getroot()
         profile = next(e for e in root.iter() if e.tag.endswith('}participant'))
-        leaves = [(e.tag, (e.text or '').strip()) for e in profile.iter()]
-        said.append([leaf for leaf in leaves if not leaf[0].endswith('}transport_id')])
-    assert said[0] == said[1] and len(said[0]) > 10
+        for parent in profile.iter():
+            for child in list(parent):
+                if child.tag.endswith(('}userTransports', '}initialPeersList')):
+                    parent.remove(child)
+        said.append([(e.tag, (e.text or '').strip()) for e in profile.iter()])
+    assert said[0] == said[1] == said[2] and len(said[0]) > 10
 
 
 def test_fast_dds_2_and_3_read_the_profile_from_variables_of_different_names():
