@@ -4,14 +4,23 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 recipe=config/policies/vla-table
-collect() { vla-ros collect --tasks all --output datasets/table "$@"; }
+collect() { vla-ros collect --output datasets/table "$@"; }
 on_two_cores() { torchrun --nproc-per-node 2 -m vla_ros.cli train "$@"; }
 
-collect --episodes 1012
+collect --tasks all --episodes 1012
 vla-ros train $recipe/1_first.yaml --output runs/table-1
-collect --episodes 360 --seed 500000 --policy runs/table-1
+collect --tasks all --episodes 360 --seed 500000 --policy runs/table-1
 on_two_cores $recipe/2_corrected.yaml --base runs/table-1 --output runs/table-2
-collect --episodes 350 --seed 600000 --policy runs/table-2
+collect --tasks all --episodes 350 --seed 600000 --policy runs/table-2
 on_two_cores $recipe/3_offsets.yaml --base runs/table-2 --output runs/table-3
-vla-ros train $recipe/4_polished.yaml --base runs/table-3 --output runs/vla-table
+vla-ros train $recipe/4_polished.yaml --base runs/table-3 --output runs/table-4
+collect --tasks put,pick --episodes 260 --seed 700000 --policy runs/table-4
+collect --tasks all --episodes 240 --seed 710000 --policy runs/table-4
+on_two_cores $recipe/5_words.yaml --base runs/table-4 --output runs/table-5
+collect --tasks put,pick --episodes 330 --seed 720000 --policy runs/table-5
+collect --tasks all --episodes 180 --seed 730000 --policy runs/table-5
+vla-ros train $recipe/6_polished.yaml --base runs/table-5 --output runs/table-6
+collect --tasks push --episodes 170 --seed 740000 --policy runs/table-6
+collect --tasks put,push --episodes 130 --seed 750000 --policy runs/table-6
+vla-ros train $recipe/6_polished.yaml --base runs/table-6 --output runs/vla-table
 vla-ros eval --task all --policy runs/vla-table --episodes 100 --phrasings held_out
