@@ -62,7 +62,7 @@ def _node(spec: NodeSpec) -> Node:
         namespace='',
         parameters=[*map(str, spec.parameter_files), dict(spec.parameters)],
         ros_arguments=spec.ros_arguments,
-        additional_env=environment(node=spec.name),
+        additional_env=environment(shared_memory=spec.shared_memory),
         output='screen',
         emulate_tty=True,
     )

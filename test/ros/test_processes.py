@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from ros_graph import free_domain_id
 
+from vla_ros.ros.bringup import node_specs
+from vla_ros.ros.local_graph import local_processes
 from vla_ros.ros.session import Session
 
 DEADLINE_S = 30.0
@@ -116,3 +118,13 @@ def test_a_node_needs_no_home(tmp_path: Path) -> None:
     )
     assert result.returncode == 2
     assert 'Traceback' not in result.stderr
+
+
+def test_the_running_guard_has_nothing_of_fast_dds_in_shared_memory() -> None:
+    specs = [spec for spec in node_specs({}) if spec.name != 'policy_node']
+    with local_processes(specs) as graph, Session('waiter', graph.domain_id) as session:
+        names = {spec.name for spec in specs}
+        assert session.spin_until(lambda: names <= session.status.keys(), DEADLINE_S)
+        maps = {n: Path(f'/proc/{graph.processes.pid(n)}/maps').read_text() for n in names}
+    used = {name: '/dev/shm/fastdds' in text for name, text in maps.items()}
+    assert used == {'sim_node': True, 'guard_node': False}

@@ -29,11 +29,9 @@ EXPORT_PROFILE = (
     f'{PROFILE_VARIABLES[1]})'
 )
 """What to type where a camera driver or another node starts without a bringup."""
-PROFILE, UDP_PROFILE, LOOPBACK_PROFILE = (
-    f'fastdds{kind}.xml' for kind in ('', '_udp', '_loopback')
-)
+PROFILE, UDP_PROFILE = 'fastdds.xml', 'fastdds_udp.xml'
+LOOPBACK_PROFILE = 'fastdds_loopback.xml'
 RANGE = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
-GUARD_NODE = 'guard_node'
 TRUTH = {'true': True, 'false': False}
 
 
@@ -89,6 +87,7 @@ class NodeSpec:
         parameter_files: read first.
         parameters: win over the files.
         module: what NodeProcesses runs; empty means the module of that name in vla_ros.ros.
+        shared_memory: whether Fast DDS may use shared memory in it; see `environment`.
     """
 
     name: str
@@ -96,6 +95,7 @@ class NodeSpec:
     parameter_files: tuple[Path, ...] = ()
     parameters: Mapping[str, bool | int | float | str] = field(default_factory=dict)
     module: str = ''
+    shared_memory: bool = True
 
     @property
     def ros_arguments(self) -> list[str]:
@@ -127,7 +127,8 @@ def node_specs(arguments: Mapping[str, str]) -> list[NodeSpec]:
     button = values['estop_topic']
     guard: dict[str, bool | int | float | str] = {'arm': arm, 'output': values['output']}
     guard |= {'estop_topic': button, 'estop_required': bool(button), 'autostart': True}
-    specs.append(NodeSpec(GUARD_NODE, True, (config_dir() / 'guard.yaml',), guard))
+    guard_file = config_dir() / 'guard.yaml'
+    specs.append(NodeSpec('guard_node', True, (guard_file,), guard, shared_memory=False))
     policy: dict[str, bool | int | float | str] = {
         name: values[name] for name in ('arm', 'device', 'instruction')
     }
@@ -144,7 +145,9 @@ def _whole(values: Mapping[str, str], name: str) -> int:
         raise ConfigError(f"{name}: '{values[name]}' is not a whole number") from None
 
 
-def environment(user: Mapping[str, str] = os.environ, node: str = '') -> dict[str, str]:
+def environment(
+    user: Mapping[str, str] = os.environ, *, shared_memory: bool = True
+) -> dict[str, str]:
     """Return what a bringup adds to the user's environment; what the user has set stays.
 
     The Fast DDS profile makes room for whole camera frames in shared memory, without which most
@@ -154,14 +157,14 @@ def environment(user: Mapping[str, str] = os.environ, node: str = '') -> dict[st
 
     Args:
         user: as it is before.
-        node: whose environment it is; empty for what all share.
+        shared_memory: False for a process that is to use none.
     """
     added = {} if RANGE in user else {RANGE: 'LOCALHOST'}
     shipped = str(config_dir() / PROFILE)
     chosen = next((user[variable] for variable in PROFILE_VARIABLES if variable in user), '')
     if chosen not in ('', shipped):
         return added
-    if node == GUARD_NODE:
+    if not shared_memory:
         profile = UDP_PROFILE
         if user.get(RANGE, 'LOCALHOST') == 'LOCALHOST':  # to which rmw_fastrtps adds shared memory
             profile, added[RANGE] = LOOPBACK_PROFILE, 'SYSTEM_DEFAULT'

@@ -73,13 +73,14 @@ class NodeProcesses:
         parameters = {spec.name: {'ros__parameters': dict(spec.parameters)}}
         files[-1].write_text(yaml.safe_dump(parameters), encoding='utf-8')
         arguments = [word for file in files for word in ('--params-file', str(file))]
+        environ = {**os.environ, **environment(shared_memory=spec.shared_memory)}
         module = spec.module or f'vla_ros.ros.{spec.name}'
         process = subprocess.Popen(
             [
                 *(sys.executable, '-m', 'vla_ros.ros.start', module),
                 *('--ros-args', *spec.ros_arguments, *arguments),
             ],
-            env={**os.environ, **environment(node=spec.name), **self._extra_environment},
+            env=environ | self._extra_environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -78,21 +78,23 @@ def test_what_the_user_has_set_stays():
         assert set(environment({variable: 'mine.xml'})) == {'ROS_AUTOMATIC_DISCOVERY_RANGE'}
 
 
-def test_the_guard_alone_has_no_shared_memory_which_a_killed_process_may_lock():
+def test_without_shared_memory_a_process_has_udp_alone():
     variable, reach = 'FASTDDS_DEFAULT_PROFILES_FILE', 'ROS_AUTOMATIC_DISCOVERY_RANGE'
     shared = environment({})[variable]
     for user in ({}, environment({})):  # a bringup sets it for all before a node is started
-        own = environment(user, 'guard_node')
-        assert (
-            transports(own[variable]) == {'UDPv4'}
-            and '127.0.0.1' in Path(own[variable]).read_text()
-        )
+        own = environment(user, shared_memory=False)
+        assert transports(own[variable]) == {'UDPv4'}
+        assert '127.0.0.1' in Path(own[variable]).read_text()
         assert own[reach] == 'SYSTEM_DEFAULT'  # with LOCALHOST the rmw adds shared memory
-        assert environment(user, 'policy_node').get(variable, shared) == shared
-    wide = environment({reach: 'SUBNET'}, 'guard_node')
+        assert environment(user).get(variable, shared) == shared
+    wide = environment({reach: 'SUBNET'}, shared_memory=False)
     assert transports(wide[variable]) == {'UDPv4'} and reach not in wide
     assert '127.0.0.1' not in Path(wide[variable]).read_text()
-    assert variable not in environment({variable: 'mine.xml'}, 'guard_node')
+    assert variable not in environment({variable: 'mine.xml'}, shared_memory=False)
+
+
+def test_the_guard_is_the_one_that_has_none():
+    assert [s.name for s in node_specs({}) if not s.shared_memory] == ['guard_node']
 
 
 def transports(profile: str) -> set[str | None]:
@@ -100,13 +102,14 @@ def transports(profile: str) -> set[str | None]:
 
 
 def test_the_profiles_differ_in_nothing_but_transports_and_peers():
+    wide = {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SUBNET'}
     said = []
-    for user, node in (
-        ({}, ''),
-        ({}, 'guard_node'),
-        ({'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SUBNET'}, 'guard_node'),
+    for own in (
+        environment({}),
+        environment({}, shared_memory=False),
+        environment(wide, shared_memory=False),
     ):
-        root = ET.parse(environment(user, node)['FASTDDS_DEFAULT_PROFILES_FILE']).getroot()
+        root = ET.parse(own['FASTDDS_DEFAULT_PROFILES_FILE']).getroot()
         profile = next(e for e in root.iter() if e.tag.endswith('}participant'))
         for parent in profile.iter():
             for child in list(parent):
