@@ -34,6 +34,8 @@ NEGATIONS = (
     'not the {object}',
     'keep clear of the {object}',
 )
+NEGATING_WORDS = ('do', 'not', 'dont', 'never', 'avoid', 'stay', 'away', 'keep', 'clear')
+"""What makes negations of them."""
 UNKNOWN_COLOURS = ('purple', 'orange', 'black', 'white', 'pink', 'brown', 'grey', 'cyan')
 UNKNOWN_SHAPES = ('banana', 'cup', 'apple', 'pyramid', 'bottle', 'book', 'ring', 'cone', 'mug')
 

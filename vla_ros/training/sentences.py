@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from vla_ros.policies.vla.tokenizer import WordTokenizer, pad, words_of
 from vla_ros.sim.grammar import (
+    NEGATING_WORDS,
     OBJECT_PHRASES,
     SHAPE_WORDS,
     UNKNOWN_COLOURS,
@@ -16,7 +17,6 @@ from vla_ros.sim.grammar import (
 )
 from vla_ros.sim.scene import COLOURS, OBJECT_KINDS
 
-NEGATING_WORDS = ('do', 'not', 'dont', 'never', 'avoid', 'stay', 'away', 'keep', 'clear')
 STRANGE_SENTENCE = 0.6  # share of sentences that get words nobody taught
 STRANGE_WORD = 0.35  # share of their words that are exchanged
 STRANGE_INSERTIONS = 5

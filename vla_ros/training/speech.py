@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vla_ros.policies.vla.tokenizer import words_of
 from vla_ros.sim.grammar import (
+    NEGATING_WORDS,
     OBJECT_PHRASES,
     SHAPE_WORDS,
     UNKNOWN_COLOURS,
@@ -30,9 +31,7 @@ from vla_ros.sim.tasks.language import (
 
 PICKING = frozenset(('pick', 'lift', 'raise', 'grasp', 'grab', 'take', 'hold', 'up', 'off'))
 PUSHING = frozenset(('push', 'shove', 'slide', 'shift', 'nudge'))
-NEGATING = frozenset(
-    ('do', 'not', 'dont', 'never', 'must', 'avoid', 'stay', 'away', 'keep', 'clear')
-)
+NEGATING = frozenset((*NEGATING_WORDS, 'must'))
 STRANGE_SENTENCE = 0.6  # share of sentences that get words nobody taught
 STRANGE_WORD = 0.35  # share of their words without a meaning that are exchanged
 STRANGE_AROUND = 3  # most words that are put before the first name, or behind it
