@@ -16,6 +16,8 @@ DepthArray = NDArray[np.float32]
 ARM_JOINTS = 7
 TASKS = ('reach', 'push', 'pick', 'put')
 """What the arm can be asked to do with an object in the simulator."""
+EXECUTION_HORIZON = 2
+"""Steps of a chunk that are driven before a policy is asked again, unless it has its own."""
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,9 @@ from vla_ros.policies.registry import load_policy
 from vla_ros.sim.env import EPISODE_S, ReachEnv, reach_env
 from vla_ros.sim.episodes import Episode, Outcome, judge
 from vla_ros.sim.tasks.episodes import TaskOutcome
-from vla_ros.types import Policy
+from vla_ros.types import EXECUTION_HORIZON, Policy
 
 AnyOutcome = TypeVar('AnyOutcome', Outcome, TaskOutcome)
-
-EXECUTION_HORIZON = 2
-"""Steps of a chunk that are driven before a policy is asked again, unless it has its own."""
 
 
 @dataclass(frozen=True)

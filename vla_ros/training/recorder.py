@@ -28,9 +28,15 @@ from vla_ros.sim.tasks.labels import Labeller
 from vla_ros.sim.tasks.language import sample_sentence, sentence
 from vla_ros.sim.world import World
 from vla_ros.training.collect import start_pose
-from vla_ros.training.evaluate import EXECUTION_HORIZON
 from vla_ros.training.trials import action_at
-from vla_ros.types import ARM_JOINTS, ActionChunk, FloatArray, ImageArray, Observation
+from vla_ros.types import (
+    ARM_JOINTS,
+    EXECUTION_HORIZON,
+    ActionChunk,
+    FloatArray,
+    ImageArray,
+    Observation,
+)
 
 if TYPE_CHECKING:
     from vla_ros.training.record import RecordConfig

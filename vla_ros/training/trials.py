@@ -22,9 +22,15 @@ from vla_ros.sim.tasks.goals import succeeded
 from vla_ros.sim.tasks.labels import Labeller
 from vla_ros.sim.tasks.perturb import add_distractors, change_light, move_cameras, unchanged
 from vla_ros.sim.world import World
-from vla_ros.training.evaluate import EXECUTION_HORIZON
 from vla_ros.training.suites import Suite
-from vla_ros.types import ARM_JOINTS, ActionChunk, FloatArray, ImageArray, Observation
+from vla_ros.types import (
+    ARM_JOINTS,
+    EXECUTION_HORIZON,
+    ActionChunk,
+    FloatArray,
+    ImageArray,
+    Observation,
+)
 
 TICK_S = 0.05  # latencies are multiples of it
 EXPERT = 'expert'

@@ -10,11 +10,9 @@ from vla_ros.errors import ObservationError
 from vla_ros.policies.preprocessing import observed_state, scale_image
 from vla_ros.policies.vla.encoders import build_tokenizer
 from vla_ros.policies.vla.model import VlaModel
-from vla_ros.types import ARM_JOINTS, ActionChunk, FloatArray, Observation
+from vla_ros.types import ARM_JOINTS, EXECUTION_HORIZON, ActionChunk, FloatArray, Observation
 
 GROUNDED_ABOVE = 0.5
-EXECUTED_STEPS = 2
-"""So many steps of a chunk are carried out before the next is asked for, if it has so many."""
 HELD_STEPS = 2
 """A single action is held for so many steps more, until the next answer comes."""
 
@@ -32,7 +30,7 @@ class VlaPolicy:
         self.cameras = model.config.cameras
         size = model.config.image_width, model.config.image_height
         self.camera_sizes = dict.fromkeys(model.config.cameras, size)
-        self.execution_horizon = min(EXECUTED_STEPS, model.config.chunk_steps)
+        self.execution_horizon = min(EXECUTION_HORIZON, model.config.chunk_steps)
         self._config = model.config
         self._model = model.to(device).eval()
         self._embodiment = embodiment
