@@ -1,9 +1,8 @@
 """How well is a task learned that the base was kept from, from few episodes and by each method?
 
-Adapts, evaluates, prints a table and draws docs/few_shot.png. What is there already is not done
-again. docs/results.md says what came out.
+Adapts, evaluates, prints a table and draws a figure. What is there already is not done again.
+The base learns from the data of tools/train_vla_table.sh.
 
-    vla-ros collect --tasks reach,pick,put --hold-out-pairs --episodes 600 --output datasets/base
     vla-ros train config/policies/few_shot_base.yaml --output runs/few-shot-base
     vla-ros collect --tasks push --episodes 70 --seed 300000 --output datasets/push
     python tools/few_shot.py
@@ -22,10 +21,9 @@ import matplotlib
 matplotlib.use('agg')
 import matplotlib.pyplot as plt
 
-METHODS = {'lora': 1e-3, 'head': 1e-3, 'scratch': 1e-3}
-"""Method → learning rate."""
+METHODS = {'lora': 'LoRA, rank 8', 'head': 'head only', 'scratch': 'from scratch'}
 COUNTS = (5, 10, 50)
-NAMES = {'lora': 'LoRA, rank 8', 'head': 'head only', 'scratch': 'from scratch'}
+LEARNING_RATE = 1e-3
 
 
 def main() -> None:
@@ -34,6 +32,7 @@ def main() -> None:
     parser.add_argument('--base', default='runs/few-shot-base')
     parser.add_argument('--data', default='datasets/push')
     parser.add_argument('--output', type=Path, default=Path('runs/few-shot'))
+    parser.add_argument('--figure', type=Path, default=Path('docs/few_shot.png'))
     parser.add_argument('--steps', type=int, default=300)
     parser.add_argument('--trials', type=int, default=50)
     args = parser.parse_args()
@@ -42,7 +41,7 @@ def main() -> None:
     with ThreadPoolExecutor(2) as threads:
         found = dict(zip(jobs, threads.map(lambda job: one(args, *job), jobs), strict=True))
     base = judge(args, args.base, args.output / 'base.json')
-    show(found, base, args.trials)
+    show(found, base, args)
 
 
 def one(args: argparse.Namespace, method: str, count: int) -> dict[str, float]:
@@ -52,7 +51,7 @@ def one(args: argparse.Namespace, method: str, count: int) -> dict[str, float]:
         run(
             'adapt', '--base', args.base, '--data', args.data, '--output', folder,
             '--method', method, '--episodes', count, '--steps', args.steps, '--threads', 1,
-            '--learning-rate', METHODS[method], '--force',
+            '--learning-rate', LEARNING_RATE, '--force',
         )  # fmt: skip
     return judge(args, folder, args.output / f'{method}-{count}.json')
 
@@ -74,7 +73,9 @@ def run(*line: object) -> None:
     subprocess.run(text, check=False, stdout=subprocess.DEVNULL)
 
 
-def show(found: dict[tuple[str, int], dict[str, float]], base: dict, trials: int) -> None:
+def show(
+    found: dict[tuple[str, int], dict[str, float]], base: dict, args: argparse.Namespace
+) -> None:
     """Print a table and draw a figure."""
     figure, axes = plt.subplots(figsize=(6, 3.6), layout='constrained')
     for method in METHODS:
@@ -85,10 +86,10 @@ def show(found: dict[tuple[str, int], dict[str, float]], base: dict, trials: int
             [rate - at for rate, at in zip(rates, low, strict=True)],
             [at - rate for rate, at in zip(rates, high, strict=True)],
         ]
-        axes.errorbar(COUNTS, rates, errors, marker='o', capsize=3, label=NAMES[method])
-        cells = ' | '.join(f'{row["successes"]} of {trials}' for row in rows)
-        print(f'| {NAMES[method]} | {cells} |')
-    print(f'| the base | {base["successes"]} of {trials} |')
+        axes.errorbar(COUNTS, rates, errors, marker='o', capsize=3, label=METHODS[method])
+        cells = ' | '.join(f'{row["successes"]} of {args.trials}' for row in rows)
+        print(f'| {METHODS[method]} | {cells} |')
+    print(f'| the base | {base["successes"]} of {args.trials} |')
     axes.axhline(100 * base['success_rate'], color='grey', ls='--', label='the base, unadapted')
     axes.set(
         xscale='log', xticks=COUNTS, xticklabels=[str(count) for count in COUNTS], ylim=(0, 100),
@@ -98,7 +99,7 @@ def show(found: dict[tuple[str, int], dict[str, float]], base: dict, trials: int
     axes.minorticks_off()
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize='small')
-    figure.savefig('docs/few_shot.png', dpi=150)
+    figure.savefig(args.figure, dpi=150)
 
 
 if __name__ == '__main__':

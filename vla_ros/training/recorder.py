@@ -27,8 +27,8 @@ from vla_ros.sim.tasks.goals import goals, points_m, start_of, succeeded
 from vla_ros.sim.tasks.labels import Labeller
 from vla_ros.sim.tasks.language import sample_sentence, sentence
 from vla_ros.sim.world import World
+from vla_ros.training.chunks import action_at
 from vla_ros.training.collect import start_pose
-from vla_ros.training.trials import action_at
 from vla_ros.types import (
     ARM_JOINTS,
     EXECUTION_HORIZON,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from vla_ros.sim.tasks.goals import succeeded
 from vla_ros.sim.tasks.labels import Labeller
 from vla_ros.sim.tasks.perturb import add_distractors, change_light, move_cameras, unchanged
 from vla_ros.sim.world import World
+from vla_ros.training.chunks import action_at
 from vla_ros.training.suites import Suite
 from vla_ros.types import (
     ARM_JOINTS,
@@ -37,7 +37,6 @@ EXPERT = 'expert'
 EXPERT_STEPS = 8
 STEP_S = 0.1
 FILM_TICKS = 2
-REST = np.array([0.0] * ARM_JOINTS + [np.nan])  # the gripper stays as it is
 
 
 @dataclass(frozen=True)
@@ -206,20 +205,6 @@ def _drive(
                 break
         before = chunk
     return speeds, note
-
-
-def action_at(chunk: ActionChunk | None, time_s: float) -> FloatArray:
-    """Return the action (8,) of a chunk for an instant; rest before the first and after the last.
-
-    Row k holds from the chunk's stamp + k · step on, as the guard takes it.
-    """
-    if chunk is None:
-        return REST
-    row = math.floor((time_s - chunk.stamp_ns / 1e9) / chunk.step_s + 1e-6)
-    if not 0 <= row < len(chunk.velocities_rad_s):
-        return REST
-    openings = chunk.gripper_openings_m
-    return np.append(chunk.velocities_rad_s[row], np.nan if openings is None else openings[row])
 
 
 def _perturb(world: World, suite: Suite, seed: int) -> None:

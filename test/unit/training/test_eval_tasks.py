@@ -23,7 +23,7 @@ from vla_ros.training.figures import compare, mcnemar_exact, task_report
 from vla_ros.training.html_report import Film, write_report
 from vla_ros.training.suites import PLAIN, SUITES, chosen_suites
 from vla_ros.training.trial_plan import plan_trials
-from vla_ros.training.trials import REST, Trial, TrialResult, action_at
+from vla_ros.training.trials import Trial, TrialResult
 from vla_ros.types import ActionChunk
 
 EPISODE = TaskEpisode(1_000_000, Goal('pick', 'red cube'), 'pick up the red cube')
