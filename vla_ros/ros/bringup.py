@@ -52,8 +52,9 @@ ARGUMENTS = (
     Argument(
         'policy',
         '',
-        "vla-reach, vla-table (pushes and picks, too), 'hold' (never moves), or a checkpoint "
-        "folder; empty takes vla-reach for arm 'sim', for which it was trained, else hold",
+        "vla-reach, vla-table (pushes, picks and puts, too), 'hold' (never moves), or a "
+        "checkpoint folder; empty takes vla-reach for arm 'sim', for which it was trained, else "
+        'hold',
     ),
     Argument('output', '', "velocity or trajectory; empty takes the arm's own"),
     Argument(

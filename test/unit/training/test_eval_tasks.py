@@ -19,6 +19,7 @@ from vla_ros.sim.tasks.goal import Goal
 from vla_ros.sim.tasks.language import held_out_pairs, shipped_templates
 from vla_ros.sim.tasks.perturb import add_distractors, change_light, move_cameras, unchanged
 from vla_ros.sim.world import World
+from vla_ros.training.chunks import REST, action_at
 from vla_ros.training.figures import compare, mcnemar_exact, task_report
 from vla_ros.training.html_report import Film, write_report
 from vla_ros.training.suites import PLAIN, SUITES, chosen_suites
