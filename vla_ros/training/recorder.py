@@ -18,6 +18,7 @@ from vla_ros.errors import ConfigError
 from vla_ros.policies.preprocessing import scale_image
 from vla_ros.policies.registry import load_policy
 from vla_ros.sim.expert import ReachExpert
+from vla_ros.sim.grammar import shipped_phrasings
 from vla_ros.sim.scene import CONTAINERS, OBJECT_KINDS
 from vla_ros.sim.tasks.drive import Drive
 from vla_ros.sim.tasks.env import choose_goal
@@ -50,6 +51,7 @@ PATIENCE_STEPS = 110
 CHANGE_OF_MIND = 0.015  # a step
 POLICY_SHARE = 0.75  # of the goals, where a policy drives at all
 NEAR_SHARE = 0.5  # of the episodes begin near the object that is asked for first
+SCENES_TRIED = 100
 LEAD_SHARE = 0.5  # of the episodes begin on the way to a goal: ends of long ones are seen, too
 LEAD_STEPS = 60  # most of them
 NEAR_M = ((-0.05, -0.05, 0.06), (0.05, 0.05, 0.16))  # of its centre
@@ -76,7 +78,7 @@ class Recorder:
         """Return the columns of one episode, and what was driven to in each frame."""
         config, world = self._config, self.world
         rng = np.random.default_rng([seed, 2])
-        world.reset(seed, config.tasks[seed % len(config.tasks)])
+        self._lay(seed, rng)
         plan = _Plan(self, rng)
         self._place_arm(plan.goal().object, rng)
         self._lead(plan.goal(), rng)
@@ -100,15 +102,30 @@ class Recorder:
 
     def choices(self, rng: np.random.Generator, but: Goal | None = None) -> list[Goal]:
         """Return one goal of each task that makes sense now, in random order."""
+        tasks, found = self._config.tasks, self._possible(but)
+        by_task = [[g for g in found if g.task == task] for task in tasks]
+        chosen = [choose_goal(those, rng) for those in by_task if those]
+        return [chosen[i] for i in rng.permutation(len(chosen))]
+
+    def _possible(self, but: Goal | None = None) -> list[Goal]:
         config = self._config
-        found = [
+        return [
             g
             for g in goals(self.world)
             if g.task in config.tasks and g.object not in config.leave_out and g != but
         ]
-        by_task = [[g for g in found if g.task == task] for task in config.tasks]
-        chosen = [choose_goal(those, rng) for those in by_task if those]
-        return [chosen[i] for i in rng.permutation(len(chosen))]
+
+    def _lay(self, seed: int, rng: np.random.Generator) -> None:
+        """Lay the scene of a seed; another one where nothing that is asked for can be done."""
+        task = self._config.tasks[seed % len(self._config.tasks)]
+        for _ in range(SCENES_TRIED):
+            self.world.reset(seed, task)
+            if self._possible():
+                return
+            seed = int(rng.integers(shipped_phrasings().held_out_first_seed))
+        raise ConfigError(
+            f'in none of {SCENES_TRIED} scenes anything can be done that is asked for'
+        )
 
     def _place_arm(self, near: str, rng: np.random.Generator) -> None:
         """Begin at home, anywhere over the table, or near an object."""
@@ -244,7 +261,7 @@ class _Plan:
             choices = self._recorder.choices(self._rng, but=self._goal)
             if choices:
                 self._begin(choices[0])
-        assert self._goal is not None  # objects can always be reached
+        assert self._goal is not None  # a scene is laid in which something can be done
         return self._goal
 
     def _begin(self, goal: Goal) -> None:

@@ -94,6 +94,18 @@ def test_how_far_the_tool_has_to_turn_is_labelled_where_it_matters(dataset: Data
     assert 0.1 < np.isfinite(columns['label.turn_rad']).mean() < 0.9
 
 
+def test_a_scene_in_which_nothing_can_be_pushed_is_laid_anew(tmp_path: Path) -> None:
+    seed = 300018  # of such a scene
+    record(
+        RecordConfig(tasks=('push',), episodes=1, first_seed=seed, episode_steps=2, workers=1),
+        tmp_path,
+    )
+    assert all(text.startswith('push ') for text in open_dataset(tmp_path).tasks)
+    nothing = RecordConfig(episodes=1, leave_out=tuple(THINGS), workers=1)
+    with pytest.raises(ConfigError, match='in none of 100 scenes'):
+        record(nothing, tmp_path / 'nothing')
+
+
 def test_a_policy_drives_and_the_expert_labels(tmp_path: Path) -> None:
     by_policy = RecordConfig(**{**vars(SMALL), 'policy': 'vla-reach', 'episode_steps': 12})
     record(by_policy, tmp_path / 'policy')
