@@ -78,7 +78,7 @@ def show(
 ) -> None:
     """Print a table and draw a figure."""
     figure, axes = plt.subplots(figsize=(6, 3.6), layout='constrained')
-    for method in METHODS:
+    for k, method in enumerate(METHODS):
         rows = [found[method, count] for count in COUNTS]
         rates = [100 * row['success_rate'] for row in rows]
         low, high = ([100 * row['wilson_95'][k] for row in rows] for k in (0, 1))
@@ -86,13 +86,14 @@ def show(
             [rate - at for rate, at in zip(rates, low, strict=True)],
             [at - rate for rate, at in zip(rates, high, strict=True)],
         ]
-        axes.errorbar(COUNTS, rates, errors, marker='o', capsize=3, label=METHODS[method])
+        beside = [count * 1.06 ** (k - 1) for count in COUNTS]
+        axes.errorbar(beside, rates, errors, marker='o', capsize=3, label=METHODS[method])
         cells = ' | '.join(f'{row["successes"]} of {args.trials}' for row in rows)
         print(f'| {METHODS[method]} | {cells} |')
     print(f'| the base | {base["successes"]} of {args.trials} |')
     axes.axhline(100 * base['success_rate'], color='grey', ls='--', label='the base, unadapted')
     axes.set(
-        xscale='log', xticks=COUNTS, xticklabels=[str(count) for count in COUNTS], ylim=(0, 100),
+        xscale='log', xticks=COUNTS, xticklabels=[str(count) for count in COUNTS], ylim=(-3, 103),
         xlabel='episodes of pushing', ylabel='pushes met, % (bars: 95 %)',
         title='A task that the base was kept from',
     )  # fmt: skip
