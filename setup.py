@@ -74,6 +74,7 @@ setup(
         'pyyaml>=6,<7',
         'rich>=13.7,<16',
         'safetensors>=0.4.3,<1',
+        'snowballstemmer>=2.2,<4',
         'torch>=2.4,<3',
         'tyro>=0.9,<2',
     ],

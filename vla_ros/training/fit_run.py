@@ -25,7 +25,7 @@ from vla_ros.training.learners.vla import VlaLearner
 from vla_ros.training.leave_out import leave_out
 from vla_ros.training.log import Log, draw_log
 from vla_ros.training.polish import polish
-from vla_ros.training.restored import restore, take_over
+from vla_ros.training.restored import folder_of, restore, take_over
 from vla_ros.training.speech import Speech
 from vla_ros.training.table import Table, load_table
 from vla_ros.training.table_batches import TableBatches
@@ -108,7 +108,8 @@ def fit_table(run: Run, config: FitConfig, *, restart: bool = False) -> dict[str
     driving = Driving(learner, embodiment, dataset.tasks, episodes)
     take_steps(fit, config, run.output, restart, driving, show=accelerator.is_main_process)
     if config.head_steps and isinstance(learner, VlaLearner):
-        polish(learner, cast('VlaModel', fit.model), batches, config)
+        folders = [run.output, *([folder_of(run.base)] if run.base else [])]
+        polish(learner, cast('VlaModel', fit.model), batches, config, folders)
     base = restore(run.base, embodiment)[1].to(fit.device) if run.base else None
     judged = judge(fit, base)
     training = {

@@ -52,7 +52,7 @@ CHANGE_OF_MIND = 0.015  # a step
 POLICY_SHARE = 0.75  # of the goals, where a policy drives at all
 NEAR_SHARE = 0.5  # of the episodes begin near the object that is asked for first
 SCENES_TRIED = 100
-LEAD_SHARE = 0.5  # of the episodes begin on the way to a goal: ends of long ones are seen, too
+LEAD_SHARE = 0.7  # of the episodes begin on the way to a goal: ends of long ones are seen, too
 LEAD_STEPS = 60  # most of them
 NEAR_M = ((-0.05, -0.05, 0.06), (0.05, 0.05, 0.16))  # of its centre
 

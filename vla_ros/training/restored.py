@@ -31,8 +31,7 @@ def restore(base: str, embodiment: Embodiment) -> tuple[Learner, nn.Module, Mani
         CheckpointError: no checkpoint, a damaged one, one made for another arm, or one of a kind
             that cannot be trained further.
     """
-    shipped = policies_dir() / base
-    folder = shipped if (shipped / 'manifest.json').is_file() else Path(base)
+    folder = folder_of(base)
     manifest = read_manifest(folder)
     check_embodiment(folder, manifest, embodiment)
     if manifest.kind not in RESTORE:
@@ -43,6 +42,12 @@ def restore(base: str, embodiment: Embodiment) -> tuple[Learner, nn.Module, Mani
     with naming_misfits(folder):
         learner, model = RESTORE[manifest.kind](folder, manifest)
     return learner, model, manifest
+
+
+def folder_of(base: str) -> Path:
+    """Return the folder of a checkpoint, that of a shipped one if there is one of the name."""
+    shipped = policies_dir() / base
+    return shipped if (shipped / 'manifest.json').is_file() else Path(base)
 
 
 def take_over(model: nn.Module, base: nn.Module) -> list[str]:

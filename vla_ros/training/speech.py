@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 
 import numpy as np
@@ -35,7 +35,8 @@ NEGATING = frozenset((*NEGATING_WORDS, 'must'))
 STRANGE_SENTENCE = 0.6  # share of sentences that get words nobody taught
 STRANGE_WORD = 0.35  # share of their words without a meaning that are exchanged
 STRANGE_AROUND = 3  # most words that are put before the first name, or behind it
-KNOWN_AROUND = 0.4  # share of those that are known from other sentences, and mean nothing here
+KNOWN_WORD = 0.5  # share of those that are known from other sentences, and mean nothing here
+LEADING_WORD = 0.7  # before the first name: share of words that mean something behind it
 NONSENSE = 0.1  # share of refusals that are made of such words only
 _LETTERS = np.array(list('abcdefghijklmnopqrstuvwxyz'))
 
@@ -86,21 +87,29 @@ class Speech:
             return ' '.join(words)
         kept = kept | _names() | NEGATING
         first = next((i for i, word in enumerate(words) if word in _names()), len(words))
+        leading = {'is', 'that'} | (_ways() if ways else set())
         words = [
-            self._word() if word not in kept and rng.random() < STRANGE_WORD else word
-            for word in words
+            self._idle(leading if i < first else ())
+            if word not in kept and rng.random() < STRANGE_WORD
+            else word
+            for i, word in enumerate(words)
         ]
         before, behind = rng.integers(0, STRANGE_AROUND + 1, 2)
-        idle = {'is', 'that'} | (_ways() if ways else set())
         for _ in range(before):
-            words.insert(int(rng.integers(first + 1)), self._around(idle))
+            words.insert(int(rng.integers(first + 1)), self._idle(leading))
             first += 1
-        return ' '.join([*words, *(self._around(()) for _ in range(behind))])
+        return ' '.join([*words, *(self._idle(()) for _ in range(behind))])
 
-    def _around(self, besides: Iterable[str]) -> str:
-        if self.generator.random() >= KNOWN_AROUND:
+    def _idle(self, leading: Collection[str]) -> str:
+        """Return a word that changes no meaning: strange, or known from other sentences.
+
+        Or one of those that mean something elsewhere, not before the first name.
+        """
+        rng = self.generator
+        if rng.random() >= KNOWN_WORD:
             return self._word()
-        return str(self.generator.choice(sorted({*_loose(), *besides})))
+        leads = leading and rng.random() < LEADING_WORD
+        return str(rng.choice(sorted(leading if leads else _loose())))
 
     def _word(self) -> str:
         return ''.join(self.generator.choice(_LETTERS, self.generator.integers(3, 9)))

@@ -90,7 +90,7 @@ class TableBatches:
         self._images, self._frames, self._share = images, frames, share
         known = table.present_NX.shape[1] > 0
         self._refusals = refusals if known else 0
-        self._asked = min(sentences - self._refusals, table.tasks_NM.shape[1])
+        self._asked = min(sentences - self._refusals, self.labels)
         self._rng = np.random.default_rng([seed, 7])
 
     @property
@@ -108,9 +108,7 @@ class TableBatches:
         rank, ranks = self._share
         drawn = self._table.drawn
         rows = drawn[self._rng.integers(0, len(drawn), self._images * ranks)]
-        asked = np.stack(
-            [self._rng.permutation(self._table.tasks_NM.shape[1])[: self._asked] for _ in rows]
-        )
+        asked = np.stack([self._rng.permutation(self.labels)[: self._asked] for _ in rows])
         spoken = [
             self._say(row, labels) + self._refuse(row)
             for row, labels in zip(rows, asked, strict=True)
@@ -118,16 +116,30 @@ class TableBatches:
         mine = slice(rank, None, ranks)
         return self.take(rows[mine], asked[mine], spoken[mine])
 
-    def count(self, frames: int) -> int:
-        """Return how many batches `every` yields."""
-        return -(-len(self._table.drawn) // frames)
+    @property
+    def labels(self) -> int:
+        """M: how many goals each frame is labelled for."""
+        return self._table.tasks_NM.shape[1]
 
-    def every(self, frames: int) -> Iterator[Batch]:
-        """Yield each frame once, so many in a batch, with all of its labels and no refusal."""
-        labels = np.arange(self._table.tasks_NM.shape[1])
-        drawn = self._table.drawn
-        for begin in range(0, len(drawn), frames):
-            rows = drawn[begin : begin + frames]
+    @property
+    def answers(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """States and actions of all frames that are drawn from."""
+        table = self._table
+        return table.states_NP[table.drawn], table.actions_NMKA[table.drawn]
+
+    def count(self, frames: int, begin: int = 0) -> int:
+        """Return how many batches `every` yields."""
+        return -(-(len(self._table.drawn) - begin) // frames)
+
+    def every(self, frames: int, begin: int = 0) -> Iterator[Batch]:
+        """Yield each frame once, so many in a batch, with all of its labels and no refusal.
+
+        The first `begin` frames are passed over.
+        """
+        labels = np.arange(self.labels)
+        drawn = self._table.drawn[begin:]
+        for first in range(0, len(drawn), frames):
+            rows = drawn[first : first + frames]
             spoken = [self._say(row, labels) for row in rows.tolist()]
             yield self.take(rows, np.tile(labels, (len(rows), 1)), spoken)
 

@@ -174,6 +174,18 @@ def test_tokenizer_keeps_the_name_of_the_object_in_a_long_sentence():
     assert ids.shape == mask.shape == (2, 4) and mask.any(axis=1).all()
 
 
+def test_a_word_is_known_whatever_its_ending():
+    words = ('pick', 'place', 'placed', 'grab', 'block', 'towards')
+    tokenizer = WordTokenizer(words, 32, 24)
+    for other, word in (
+        ('picked', 'pick'), ('picking', 'pick'), ('grabbing', 'grab'), ('blocks', 'block'),
+        ('placing', 'place'), ('placed', 'placed'), ('toward', 'towards'),
+    ):  # fmt: skip
+        assert tokenizer.encode(other) == tokenizer.encode(word), other
+    assert tokenizer.encode('places') == tokenizer.encode('place')  # the first of two
+    assert max(tokenizer.encode('ring apple unpicked')) < tokenizer.first_word
+
+
 @pytest.fixture
 def checkpoint(tmp_path, model):
     save_vla(tmp_path / 'checkpoint', model, ARM, {'seed': 0})

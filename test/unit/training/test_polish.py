@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from vla_ros.policies.vla.model import BEHIND
 from vla_ros.training.fit_config import FitConfig
 from vla_ros.training.fit_run import ranges_of
 from vla_ros.training.learners.kinds import make_learner
-from vla_ros.training.polish import polish, remember
+from vla_ros.training.polish import LOOKED, polish, remember
 from vla_ros.training.record import RecordConfig, record
 from vla_ros.training.speech import Speech
 from vla_ros.training.table import load_table
@@ -62,16 +63,56 @@ def loss(learner, model, batch) -> float:
     return sum(float(term) for name, term in terms.items() if name != 'heat')
 
 
-def test_only_the_layers_behind_the_trunk_learn(made) -> None:
+def test_only_the_layers_behind_the_trunk_learn(made, tmp_path: Path) -> None:
     learner, model, batches = made
     before = {name: value.clone() for name, value in model.state_dict().items()}
     (batch,) = list(batches.every(12))
     lost = [loss(learner, model, batch)]
-    polish(learner, model, batches, PLAIN)
+    polish(learner, model, batches, PLAIN, [tmp_path])
     lost.append(loss(learner, model, batch))
     assert lost[1] < 0.8 * lost[0]
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]) != name.startswith(BEHIND), name
+
+
+def test_only_new_frames_go_through_a_trunk_that_has_not_changed(
+    made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner, model, batches = made
+    looked: list[int] = []
+    look = type(learner).look
+
+    def counted(self, model, batch):
+        looked.append(len(batch.turns_B) // batches.labels)
+        return look(self, model, batch)
+
+    monkeypatch.setattr(type(learner), 'look', counted)
+    first, second, third = (tmp_path / name for name in ('first', 'second', 'third'))
+    for folder in (first, second, third):
+        folder.mkdir()
+    less = TableBatches(
+        batches._table.rows(0, 8), batches._speech, images=2, sentences=4, refusals=1, frames=1,
+        seed=0,
+    )  # fmt: skip
+    polish(learner, model, less, PLAIN, [first])
+    assert sum(looked) == 8
+    polish(learner, model, batches, PLAIN, [second, first])  # only layers behind it changed
+    assert sum(looked) == 12
+    polish(learner, model, batches, PLAIN, [second])
+    assert sum(looked) == 12
+    table = batches._table
+    monkeypatch.setattr(
+        batches, '_table', replace(table, actions_NMKA=table.actions_NMKA + 1.0)
+    )  # labelled anew
+    polish(learner, model, batches, PLAIN, [second])
+    assert sum(looked) == 24
+    with torch.no_grad():
+        model.action_token += 1.0
+    polish(learner, model, batches, PLAIN, [third, second])
+    assert sum(looked) == 36
+    (second / LOOKED).write_bytes(b'damaged')
+    polish(learner, model, batches, PLAIN, [second])
+    assert sum(looked) == 48
 
 
 def test_the_command_polishes_a_base(

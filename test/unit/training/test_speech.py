@@ -56,6 +56,13 @@ def test_no_sentence_to_reach_can_be_taken_for_another_task() -> None:
         assert not other & set(words), words
 
 
+def test_words_of_directions_stand_before_a_name_unless_they_are_meant() -> None:
+    every = said(Goal('reach', OBJECT, ''))
+    assert sum('towards' in words[: name_at(words)] for words in every) > 5
+    for words in said(Goal('push', OBJECT, 'left')):
+        assert not {'towards', 'right', 'back'} & set(words), words
+
+
 def test_what_means_the_task_stays() -> None:
     for words in said(Goal('pick', OBJECT, '')):
         assert PICKING & set(words), words

@@ -33,6 +33,7 @@ LIFT_RADIUS_M = 0.36  # nearer to the base's axis the elbow does not fold far en
 CARRY_TOOL_M = 0.18
 RETREAT_TOOL_M = 0.20
 BOWL_ROOM_M = 0.015  # further off the middle of a bowl what is let go still falls into it
+BESIDE_ROOM_M = 0.012  # further off its place what is let go still stands next to the other
 RIM_TOOL_M = 0.047  # the finger tips are over the rim of a bowl
 PUSH_TOOL_M = 0.032
 PUSH_SPEED_M_S = 0.12
@@ -101,8 +102,7 @@ class Expert:
         release = max(RIM_TOOL_M, hang + 0.010) if goal.inside else hang + 0.003
         way = np.append(place[:2] - grasp.object_m[:2], release - tool[2])
         missing = float(np.hypot(way[0], way[1])) + YAW_LEVER_M * abs(turn or 0.0)
-        if goal.inside:
-            missing = max(0.0, missing - BOWL_ROOM_M)
+        missing = max(0.0, missing - (BOWL_ROOM_M if goal.inside else BESIDE_ROOM_M))
         if missing < 2 * ALIGNED_M and -way[2] < 0.006:
             return self._move(world, np.zeros(3)), OPEN_M
         above = _funnel(missing, CARRY_TOOL_M - release)

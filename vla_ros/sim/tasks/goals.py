@@ -16,7 +16,7 @@ from vla_ros.types import FloatArray
 REACHED_M = 0.03
 PUSHED_M = 0.06
 LIFTED_M = 0.08  # the lowest point of a picked object is at least so high
-NEXT_TO_M = 0.10  # centre to centre
+NEXT_TO_M = 0.12  # centre to centre: not much more than an object between them
 AWAY_M = 0.05  # the tool is so far over an object that was let go
 MOVED_M = 0.03  # an object that was not to be moved
 
