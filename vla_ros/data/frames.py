@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -50,6 +51,14 @@ class Frames:
     def __getitem__(self, rows: slice) -> Frames:
         """Return consecutive frames, without decoding any."""
         return Frames({camera: part[rows] for camera, part in self._parts.items()}, self._size)
+
+    def digest(self) -> bytes:
+        """Return what tells these images from others."""
+        found = hashlib.sha256()
+        for part in self._parts.values():
+            for image in part:
+                found.update(image)
+        return found.digest()
 
     def take(self, rows: NDArray[np.int64]) -> ImageArray:
         """Decode frames (…), each once: (…, V, H, W, 3) uint8 RGB.

@@ -109,6 +109,7 @@ def fit_table(run: Run, config: FitConfig, *, restart: bool = False) -> dict[str
     take_steps(fit, config, run.output, restart, driving, show=accelerator.is_main_process)
     if config.head_steps and isinstance(learner, VlaLearner):
         folders = [run.output, *([folder_of(run.base)] if run.base else [])]
+        folders = folders if accelerator.is_main_process else []
         polish(learner, cast('VlaModel', fit.model), batches, config, folders)
     base = restore(run.base, embodiment)[1].to(fit.device) if run.base else None
     judged = judge(fit, base)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 FRAMES_AT_ONCE = 32
 SAMPLES = 512
 LEARNING_RATE = 1e-3
-NEAR_M = 0.06
+CLOSE_M = 0.06
+HELD_M = 0.02
 LOOKED = 'looked.safetensors'
 """Beside a checkpoint: what its trunk said of the data."""
 T = TypeVar('T')
 Remembered = dict[str, Tensor]
 """Parts of a Look and of a Batch, a row a sentence."""
-_KEPT = ('state_BTP', 'actions_BKA', 'valid_BK', 'points_B23', 'turns_B')
 
 
 def polish(
@@ -49,42 +49,37 @@ def polish(
     model: VlaModel,
     batches: TableBatches,
     config: FitConfig,
-    folders: Sequence[Path],
+    folders: Sequence[Path] = (),
 ) -> None:
     """Take `config.head_steps` steps of `SAMPLES` sentences each, AdamW with a cosine to zero.
 
-    Half of them are of moments in which the tool is near a place: there everything is decided, and
-    little of the time is spent there.
+    Half of them are of moments in which something is decided: see `decisive`.
 
     Args:
         learner: knows the loss.
         model: changed in place; only the layers of `BEHIND`.
         batches: whose frames are seen once, each with all of its labels.
         config: of the training.
-        folders: of the checkpoint to be, where what the trunk says is written, then of others
-            beside which that may stand already, of a smaller data set.
+        folders: beside which checkpoints there may be what the trunk said before; in the first
+            one all that it says is written.
     """
+    remembered = remember(learner, model, batches, config, folders)
+    asked = batches.answers()
     torch.manual_seed(config.seed)
-    trunk = _digest(model)
-    files = [folder / LOOKED for folder in folders]
-    known = next(filter(None, (_known(file, trunk, batches) for file in files)), {})
-    remembered = remember(learner, model, batches, config, known)
-    draft = files[0].with_suffix(f'.{os.getpid()}')
-    save_file(remembered, draft, {'trunk': trunk})
-    os.replace(draft, files[0])
     learnt = [p for n, p in model.named_parameters() if n.startswith(BEHIND)]
     optimiser = torch.optim.AdamW(learnt, LEARNING_RATE, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, cosine(config.head_steps, config.warm_up_steps)
     )
-    device, near = model.action_mean.device, _near(remembered)
+    device, chosen = model.action_mean.device, decisive(asked)
     model.train()
     for _ in _shown('polish', range(config.head_steps), config.head_steps):
-        rows = torch.randint(0, len(remembered['action_BE']), (SAMPLES,))
-        if len(near):
-            rows[::2] = near[torch.randint(0, len(near), (SAMPLES // 2,))]
-        chosen = {name: part[rows].to(device) for name, part in remembered.items()}
-        look, batch = _parts(chosen)
+        rows = torch.randint(0, len(asked.turns_B), (SAMPLES,))
+        if len(chosen):
+            rows[::2] = chosen[torch.randint(0, len(chosen), (SAMPLES // 2,))]
+        batch = asked.rows(rows).to(device)
+        parts = {name: part[rows].to(device) for name, part in remembered.items()}
+        look = Look(proprioception_BP=batch.state_BTP[:, -1], **parts)
         terms = learner.terms(model, model.act(look), batch)
         optimiser.zero_grad(set_to_none=True)
         torch.stack(list(terms.values())).sum().backward()
@@ -93,80 +88,78 @@ def polish(
         schedule.step()
 
 
+def decisive(batch: Batch) -> Tensor:
+    """Return the rows in which the tool is near its goal, or near an object it does not hold.
+
+    There everything is decided, and little of the time is spent there.
+    """
+    state_BP = batch.state_BTP[:, -1]
+    tool_B13 = state_BP[:, None, ARM_JOINTS : ARM_JOINTS + 3]
+    away_B2 = (batch.points_B23 - tool_B13).norm(dim=-1).nan_to_num(torch.inf)
+    near_B2 = away_B2 < CLOSE_M
+    if state_BP.shape[1] > ARM_JOINTS + 3:
+        opening_B = state_BP[:, -1]
+        held_B = (away_B2[:, 0] < HELD_M) & (opening_B < 0.9 * opening_B.max())
+        near_B2[:, 0] &= ~held_B
+    return near_B2.any(-1).nonzero().squeeze(-1)
+
+
 @torch.inference_mode()
 def remember(
     learner: VlaLearner,
     model: VlaModel,
     batches: TableBatches,
     config: FitConfig,
-    known: Remembered | None = None,
+    folders: Sequence[Path] = (),
 ) -> Remembered:
     """Return what the trunk says of every frame and label, images changed as in training.
 
-    What is `known` of the first frames is not asked again.
+    What it said of the first frames, and of the same words, is read from the folders.
     """
+    torch.manual_seed(config.seed)
     model.eval()
+    known = next(filter(None, (_known(f, model, batches, config) for f in folders)), {})
+    begin = len(known['action_BE']) // batches.labels if known else 0
     device, rows = model.action_mean.device, [known] if known else []
-    begin = len(known['state_BTP']) // batches.labels if known else 0
     count = batches.count(FRAMES_AT_ONCE, begin)
     for batch in _shown('look', batches.every(FRAMES_AT_ONCE, begin), count):
-        seen = jittered(batch.to(device), config)
-        look = learner.look(model, seen)
+        look = learner.look(model, jittered(batch.to(device), config))
         parts = {f.name: getattr(look, f.name) for f in fields(Look)}
-        parts |= {name: getattr(batch, name) for name in _KEPT}
         del parts['heat_BDVHW'], parts['proprioception_BP']
         # a part may be a view that would keep all tokens alive
         rows.append({n: part.cpu().clone() for n, part in parts.items() if part is not None})
-    return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+    if not count:
+        return known
+    remembered = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+    if folders:
+        draft = folders[0] / f'{LOOKED}.draft'
+        said = _digest(model, batches, config, batches.count(1))
+        save_file(remembered, draft, {'said': said})
+        os.replace(draft, folders[0] / LOOKED)
+    return remembered
 
 
-def _near(remembered: Remembered) -> Tensor:
-    """Return the rows in which the tool is near the object, or near where it has to end."""
-    tool_B13 = remembered['state_BTP'][:, -1, None, ARM_JOINTS : ARM_JOINTS + 3]
-    away_B2 = (remembered['points_B23'] - tool_B13).norm(dim=-1)
-    return (away_B2.nan_to_num(torch.inf).amin(-1) < NEAR_M).nonzero().squeeze(-1)
-
-
-def _known(path: Path, trunk: str, batches: TableBatches) -> Remembered:
-    """Read what a trunk has said of the first frames; nothing if it or they are others."""
+def _known(folder: Path, model: VlaModel, batches: TableBatches, config: FitConfig) -> Remembered:
+    """Read what a trunk has said of the first frames; nothing if it, they or words are others."""
     try:
-        with safe_open(path, 'pt') as file:
-            if file.metadata().get('trunk') != trunk:
-                return {}
+        with safe_open(folder / LOOKED, 'pt') as file:
             found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            said = (file.metadata() or {}).get('said')
     except (OSError, SafetensorError):
         return {}
-    states_NP, actions_NMKA = batches.answers
-    count = len(found['state_BTP']) // batches.labels
-    states = torch.from_numpy(states_NP[:count]).repeat_interleave(batches.labels, 0)
-    actions = torch.from_numpy(actions_NMKA[:count]).flatten(0, 1)
-    same = torch.equal(found['state_BTP'][:, -1], states)
-    return found if same and torch.equal(found['actions_BKA'], actions) else {}
+    count = len(found.get('action_BE', ())) // batches.labels
+    return found if said == _digest(model, batches, config, count) else {}
 
 
-def _digest(model: VlaModel) -> str:
-    """Return what tells one trunk from another."""
-    digest = hashlib.sha256()
+def _digest(model: VlaModel, batches: TableBatches, config: FitConfig, frames: int) -> str:
+    """Return what tells one trunk, seeing and hearing these frames, from another."""
+    digest = hashlib.sha256(batches.digest(frames))
+    settings = [asdict(model.config), config.brightness, config.noise, config.seed]
+    digest.update(repr(settings).encode())
     for name, weights in model.state_dict().items():
         if not name.startswith(BEHIND):
             digest.update(weights.cpu().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _parts(remembered: Remembered) -> tuple[Look, Batch]:
-    """Return rows as the trunk and the loss know them; no image, no sentence, no place in them."""
-    of_batch = {name: remembered[name] for name in _KEPT}
-    of_look = {name: part for name, part in remembered.items() if name not in _KEPT}
-    turns_B, nothing = of_batch['turns_B'], torch.empty(0)
-    batch = Batch(
-        images_BTVHWC=nothing,
-        instructions=(),
-        grounded_B=torch.ones_like(turns_B, dtype=torch.bool),
-        pixels_BV22=nothing,
-        sentences_per_image=1,
-        **of_batch,
-    )
-    return Look(proprioception_BP=of_batch['state_BTP'][:, -1], **of_look), batch
 
 
 def _shown(title: str, items: Iterable[T], count: int) -> Iterator[T]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -35,8 +35,8 @@ NEGATING = frozenset((*NEGATING_WORDS, 'must'))
 STRANGE_SENTENCE = 0.6  # share of sentences that get words nobody taught
 STRANGE_WORD = 0.35  # share of their words without a meaning that are exchanged
 STRANGE_AROUND = 3  # most words that are put before the first name, or behind it
-KNOWN_WORD = 0.5  # share of those that are known from other sentences, and mean nothing here
-LEADING_WORD = 0.7  # before the first name: share of words that mean something behind it
+KNOWN_WORD = 0.5  # share of words put in that other sentences know, and mean nothing here
+WAY_WORD = 0.6  # before the first name: share of those that tell directions behind it
 NONSENSE = 0.1  # share of refusals that are made of such words only
 _LETTERS = np.array(list('abcdefghijklmnopqrstuvwxyz'))
 
@@ -51,6 +51,11 @@ class Speech:
         self._tasks = tasks
         self._goals = {sentence(goal): goal for goal in every_goal()}
         self.generator = np.random.default_rng(seed)
+
+    def sample(self) -> list[str]:
+        """Return a sentence for each task, the same ones as long as they are said alike."""
+        another = Speech(self._tasks, 0)
+        return [another.say(task) for task in range(len(self._tasks))]
 
     def say(self, task: int) -> str:
         """Return one of many ways to ask for a task of the data set."""
@@ -69,7 +74,9 @@ class Speech:
         objects = [k for k, there in zip(OBJECT_KINDS, present_X[:kinds], strict=True) if there]
         bowls = [c for c, there in zip(CONTAINERS, present_X[kinds:], strict=True) if there]
         text = sample_task_refusal(objects, bowls, self.generator)
-        return self._strange(text, PICKING | PUSHING | _ways(), ways=False)
+        return self._strange(
+            text, PICKING | PUSHING | _ways(), ways=not PUSHING & set(text.split())
+        )
 
     def _strange(self, text: str, kept: frozenset[str], ways: bool) -> str:
         """Exchange and add words so that the meaning stays, which is in names and `kept` words.
@@ -87,29 +94,31 @@ class Speech:
             return ' '.join(words)
         kept = kept | _names() | NEGATING
         first = next((i for i, word in enumerate(words) if word in _names()), len(words))
-        leading = {'is', 'that'} | (_ways() if ways else set())
         words = [
-            self._idle(leading if i < first else ())
+            self._idle(ways and i < first)
             if word not in kept and rng.random() < STRANGE_WORD
             else word
             for i, word in enumerate(words)
         ]
         before, behind = rng.integers(0, STRANGE_AROUND + 1, 2)
         for _ in range(before):
-            words.insert(int(rng.integers(first + 1)), self._idle(leading))
+            words.insert(int(rng.integers(first + 1)), self._idle(ways, 'is', 'that'))
             first += 1
-        return ' '.join([*words, *(self._idle(()) for _ in range(behind))])
+        return ' '.join([*words, *(self._idle(ways=False) for _ in range(behind))])
 
-    def _idle(self, leading: Collection[str]) -> str:
+    def _idle(self, ways: bool, *besides: str) -> str:
         """Return a word that changes no meaning: strange, or known from other sentences.
 
-        Or one of those that mean something elsewhere, not before the first name.
+        Args:
+            ways: whether it may be one of those that tell directions.
+            besides: more words that are known and mean nothing where it is put.
         """
         rng = self.generator
         if rng.random() >= KNOWN_WORD:
             return self._word()
-        leads = leading and rng.random() < LEADING_WORD
-        return str(rng.choice(sorted(leading if leads else _loose())))
+        if ways and rng.random() < WAY_WORD:
+            return str(rng.choice(sorted(_ways())))
+        return str(rng.choice(sorted({*_loose(), *besides})))
 
     def _word(self) -> str:
         return ''.join(self.generator.choice(_LETTERS, self.generator.integers(3, 9)))

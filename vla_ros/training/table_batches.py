@@ -5,6 +5,7 @@ B sentences, T frames of history, V views, K chunk steps, A action, P state.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
@@ -46,12 +47,22 @@ class Batch:
     turns_B: Tensor
     sentences_per_image: int
 
-    def to(self, device: torch.device) -> Batch:
-        """Return the batch with its tensors on a device."""
+    def rows(self, rows: Tensor) -> Batch:
+        """Return some rows of a batch of one sentence an image, as if nothing was said."""
         found = {f.name: getattr(self, f.name) for f in fields(Batch)}
         return replace(
-            self, **{n: v.to(device) for n, v in found.items() if isinstance(v, Tensor)}
+            self,
+            **{n: v[rows] for n, v in found.items() if isinstance(v, Tensor)},
+            instructions=(),
         )
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch with its tensors on a device."""
+        return replace(self, **{n: v.to(device) for n, v in self._tensors().items()})
+
+    def _tensors(self) -> dict[str, Tensor]:
+        found = {f.name: getattr(self, f.name) for f in fields(Batch)}
+        return {name: value for name, value in found.items() if isinstance(value, Tensor)}
 
 
 class TableBatches:
@@ -121,11 +132,27 @@ class TableBatches:
         """M: how many goals each frame is labelled for."""
         return self._table.tasks_NM.shape[1]
 
-    @property
-    def answers(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """States and actions of all frames that are drawn from."""
-        table = self._table
-        return table.states_NP[table.drawn], table.actions_NMKA[table.drawn]
+    def answers(self) -> Batch:
+        """Return all labels of all frames, as `every` yields them, without an image or a word."""
+        drawn, labels = self._table.drawn, np.arange(self.labels)
+        owner, which = np.repeat(drawn, self.labels), np.tile(labels, len(drawn))
+        grounded = np.ones(len(owner), np.bool_)
+        nothing = torch.empty(len(owner), 0)
+        return Batch(
+            images_BTVHWC=nothing,
+            instructions=(),
+            sentences_per_image=1,
+            **self._labels(owner, which, grounded) | {'pixels_BV22': nothing},
+        )
+
+    def digest(self, count: int) -> bytes:
+        """Return what tells the first frames, and what is said of them, from others."""
+        table, drawn = self._table, self._table.drawn[:count]
+        found = hashlib.sha256(table.frames[: int(drawn[-1]) + 1 if count else 0].digest())
+        for part in (drawn, table.states_NP[drawn], table.tasks_NM[drawn]):
+            found.update(np.ascontiguousarray(part).tobytes())
+        found.update('\n'.join(self._speech.sample()).encode())
+        return found.digest()
 
     def count(self, frames: int, begin: int = 0) -> int:
         """Return how many batches `every` yields."""
@@ -150,17 +177,31 @@ class TableBatches:
 
         Sentences beyond the labels name nothing that can be done.
         """
-        table, per_image, named = self._table, len(spoken[0]), asked.shape[1]
+        per_image, named = len(spoken[0]), asked.shape[1]
         owner = np.repeat(rows, per_image)
         refused = np.zeros((len(rows), per_image - named), np.int64)
         which = np.concatenate([asked, refused], axis=1).reshape(-1)
         grounded = np.tile(np.arange(per_image) < named, len(rows))
+        labels = self._labels(owner, which, grounded)
+        return Batch(
+            images_BTVHWC=torch.from_numpy(self._table.frames.take(self._history(owner))),
+            instructions=tuple(text for texts in spoken for text in texts),
+            sentences_per_image=per_image,
+            **labels,
+        )
+
+    def _history(self, owner: NDArray[np.int64]) -> NDArray[np.int64]:
         back = np.arange(self._frames - 1, -1, -1)
-        history = np.maximum(owner[:, None] - back, table.first_N[owner][:, None])
+        return np.maximum(owner[:, None] - back, self._table.first_N[owner][:, None])
+
+    def _labels(
+        self, owner: NDArray[np.int64], which: NDArray[np.int64], grounded: NDArray[np.bool_]
+    ) -> dict[str, Tensor]:
+        """Return what a batch says of labels of frames, but for images and words."""
+        table = self._table
         actions = table.actions_NMKA[owner, which] * grounded[:, None, None]
         arrays = {
-            'images_BTVHWC': table.frames.take(history),
-            'state_BTP': table.states_NP[history],
+            'state_BTP': table.states_NP[self._history(owner)],
             'actions_BKA': actions.astype(np.float32),
             'valid_BK': table.valid_NMK[owner, which],
             'grounded_B': grounded,
@@ -168,11 +209,7 @@ class TableBatches:
             'pixels_BV22': _known(table.pixels_NMV22[owner, which], grounded),
             'turns_B': _known(table.turns_NM[owner, which], grounded),
         }
-        return Batch(
-            instructions=tuple(text for texts in spoken for text in texts),
-            sentences_per_image=per_image,
-            **{name: torch.from_numpy(array) for name, array in arrays.items()},
-        )
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     def _say(self, row: int, labels: NDArray[np.int64]) -> list[str]:
         return [self._speech.say(self._table.tasks_NM[row, label]) for label in labels]

@@ -175,6 +175,22 @@ def test_next_to_is_on_the_table_and_near(world):
     assert succeeded(world, goal, start) and not disturbed(world, goal, start)
     world.set_object_position(goal.object, np.add(other, (0.0, 0.0, 0.07)))  # on top
     assert not succeeded(world, goal, start)
+    away = (end - other) / np.linalg.norm((end - other)[:2])
+    for apart, met in ((0.115, True), (0.125, False)):
+        place = np.append((other + apart * away)[:2], end[2])
+        world.set_object_position(goal.object, place)
+        assert succeeded(world, goal, start) == met
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_what_is_carried_over_the_other_is_not_let_down_on_it(world, expert, seed):
+    world.reset(seed, 'put')
+    goal = a_goal(world, 'put', inside=False)
+    start = start_of(world)
+    assert drive_until(world, expert, Goal('pick', goal.object), 8.0)
+    drive_until(world, expert, Goal('reach', goal.place), 3.0)
+    assert world.held == goal.object
+    assert drive_until(world, expert, goal, 8.0) and not disturbed(world, goal, start)
 
 
 def test_what_a_goal_may_be():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,16 +11,18 @@ import torch
 
 from vla_ros.cli import main
 from vla_ros.core.embodiment import load_arm
+from vla_ros.data.frames import Frames
 from vla_ros.policies.registry import load_policy
 from vla_ros.policies.vla.model import BEHIND
 from vla_ros.training.fit_config import FitConfig
 from vla_ros.training.fit_run import ranges_of
 from vla_ros.training.learners.kinds import make_learner
-from vla_ros.training.polish import LOOKED, polish, remember
+from vla_ros.training.polish import LOOKED, decisive, polish, remember
 from vla_ros.training.record import RecordConfig, record
 from vla_ros.training.speech import Speech
-from vla_ros.training.table import load_table
+from vla_ros.training.table import Table, load_table
 from vla_ros.training.table_batches import TableBatches
+from vla_ros.types import ARM_JOINTS
 
 ARM = load_arm('sim')
 SMALL = RecordConfig(episodes=3, episode_steps=4, image_width=64, image_height=48, workers=1)
@@ -63,56 +66,97 @@ def loss(learner, model, batch) -> float:
     return sum(float(term) for name, term in terms.items() if name != 'heat')
 
 
-def test_only_the_layers_behind_the_trunk_learn(made, tmp_path: Path) -> None:
+def test_only_the_layers_behind_the_trunk_learn(made) -> None:
     learner, model, batches = made
     before = {name: value.clone() for name, value in model.state_dict().items()}
     (batch,) = list(batches.every(12))
     lost = [loss(learner, model, batch)]
-    polish(learner, model, batches, PLAIN, [tmp_path])
+    polish(learner, model, batches, PLAIN)
     lost.append(loss(learner, model, batch))
     assert lost[1] < 0.8 * lost[0]
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]) != name.startswith(BEHIND), name
 
 
+class Counting:
+    """A learner that counts the frames that it is shown."""
+
+    def __init__(self, learner) -> None:
+        self.frames = 0
+        self.learner, self.terms = learner, learner.terms
+
+    def look(self, model, batch):
+        self.frames += len(batch.turns_B) // 3
+        return self.learner.look(model, batch)
+
+
+def batches_of(table: Table, said: str = 'fold it') -> TableBatches:
+    return TableBatches(
+        table, Speech([said] * 252, 0), images=2, sentences=4, refusals=1, frames=1, seed=0
+    )
+
+
 def test_only_new_frames_go_through_a_trunk_that_has_not_changed(
-    made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, made, tmp_path: Path
 ) -> None:
-    learner, model, batches = made
-    looked: list[int] = []
-    look = type(learner).look
+    learner, model, _ = made
+    table, _ = load_table(data, ARM, 8)
+    learner = Counting(learner)
+    first, second = tmp_path / 'first', tmp_path / 'second'
 
-    def counted(self, model, batch):
-        looked.append(len(batch.turns_B) // batches.labels)
-        return look(self, model, batch)
+    def looked(batches: TableBatches, config: FitConfig, *folders: Path) -> int:
+        for folder in folders:
+            folder.mkdir(exist_ok=True)
+        learner.frames = 0
+        remembered = remember(learner, model, batches, config, folders)
+        assert len(remembered['action_BE']) == 3 * batches.count(1)
+        return learner.frames
 
-    monkeypatch.setattr(type(learner), 'look', counted)
-    first, second, third = (tmp_path / name for name in ('first', 'second', 'third'))
-    for folder in (first, second, third):
-        folder.mkdir()
-    less = TableBatches(
-        batches._table.rows(0, 8), batches._speech, images=2, sentences=4, refusals=1, frames=1,
-        seed=0,
-    )  # fmt: skip
-    polish(learner, model, less, PLAIN, [first])
-    assert sum(looked) == 8
-    polish(learner, model, batches, PLAIN, [second, first])  # only layers behind it changed
-    assert sum(looked) == 12
-    polish(learner, model, batches, PLAIN, [second])
-    assert sum(looked) == 12
-    table = batches._table
-    monkeypatch.setattr(
-        batches, '_table', replace(table, actions_NMKA=table.actions_NMKA + 1.0)
-    )  # labelled anew
-    polish(learner, model, batches, PLAIN, [second])
-    assert sum(looked) == 24
+    assert looked(batches_of(table.rows(0, 8)), PLAIN, first) == 8
+    polish(learner, model, batches_of(table), PLAIN)  # changes the layers behind it alone
+    assert looked(batches_of(table), PLAIN, second, first) == 4
+    assert looked(batches_of(table), PLAIN, second) == 0
+    assert looked(batches_of(table.rows(0, 8)), PLAIN, second) == 8
+    assert looked(batches_of(table, 'fold that'), PLAIN, first) == 12
+    assert looked(batches_of(table), replace(PLAIN, noise=1.0), first) == 12
+    assert looked(batches_of(replace(table, states_NP=table.states_NP + 1)), PLAIN, first) == 12
+    other = Frames({'front': [b'another'] * 12}, (48, 64))
+    assert batches_of(replace(table, frames=other)).digest(12) != batches_of(table).digest(12)
     with torch.no_grad():
         model.action_token += 1.0
-    polish(learner, model, batches, PLAIN, [third, second])
-    assert sum(looked) == 36
-    (second / LOOKED).write_bytes(b'damaged')
-    polish(learner, model, batches, PLAIN, [second])
-    assert sum(looked) == 48
+    assert looked(batches_of(table), PLAIN, first) == 12
+    (first / LOOKED).write_bytes(b'damaged')
+    assert looked(batches_of(table), PLAIN, first) == 12
+
+
+def test_what_the_trunk_said_before_makes_no_other_layers(made, tmp_path: Path) -> None:
+    learner, model, batches = made
+    states = []
+    for _ in range(2):  # the second time it is read
+        again = deepcopy(model)
+        polish(learner, again, batches, PLAIN, [tmp_path])
+        states.append(again.state_dict())
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_moments_near_a_goal_or_an_object_to_be_grasped_are_decisive(made) -> None:
+    _, _, batches = made
+    answers = batches.answers().rows(torch.arange(6))
+    tool = answers.state_BTP[:, -1, ARM_JOINTS : ARM_JOINTS + 3]
+    away = torch.tensor(
+        [
+            [0.30, 0.40],  # on its way
+            [0.04, 0.40],  # near the object
+            [0.01, 0.40],  # it is between open fingers
+            [0.01, 0.30],  # it is held, and carried
+            [0.01, 0.05],  # it is held near its place
+            [torch.nan, torch.nan],
+        ]
+    )
+    answers.points_B23[:] = tool[:, None]
+    answers.points_B23[..., 2] += away
+    answers.state_BTP[:, -1, -1] = torch.tensor([0.08, 0.08, 0.08, 0.05, 0.05, 0.08])
+    assert decisive(answers).tolist() == [1, 2, 4]
 
 
 def test_the_command_polishes_a_base(

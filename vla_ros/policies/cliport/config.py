@@ -58,7 +58,7 @@ class CliportConfig:
         chunk_steps: of the mover's chunks.
         step_s: duration of one of their steps.
         vocabulary: words of the small language encoder.
-        unknown_words: embeddings that words outside the vocabulary share by their hash.
+        unknown_words: embeddings that words without a known stem share by their hash.
     """
 
     image_width: int = 160

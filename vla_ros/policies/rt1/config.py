@@ -69,7 +69,7 @@ class Rt1Config:
             An action is for the instant of its image, which is old by the latency of camera and
             inference when it arrives; a chunk of one step would be over before the next is there.
         vocabulary: words of the small language encoder.
-        unknown_words: embeddings that words outside the vocabulary share by their hash.
+        unknown_words: embeddings that words without a known stem share by their hash.
     """
 
     vision: str = SMALL

@@ -62,7 +62,7 @@ class VlaConfig:
         offsets: tell it how far the tool is from those places, the more exactly the nearer.
         proprioception_size: 10 for joints and tool, 11 with the gripper's opening, 0 for none.
         vocabulary: words of the small language encoder.
-        unknown_words: embeddings that words outside the vocabulary share by their hash.
+        unknown_words: embeddings that words without a known stem share by their hash.
     """
 
     vision: str = SMALL

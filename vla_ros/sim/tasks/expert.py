@@ -16,6 +16,7 @@ from vla_ros.sim.expert import ReachExpert
 from vla_ros.sim.tasks.goal import DIRECTIONS, Goal
 from vla_ros.sim.tasks.goals import LIFT_TOOL_M, place_m, placed
 from vla_ros.sim.tasks.grasp import Grasp, grasp_of, half_extent_m, yaw_error
+from vla_ros.sim.tasks.table import BESIDE_M
 from vla_ros.sim.world import World
 from vla_ros.types import FloatArray
 
@@ -33,6 +34,7 @@ LIFT_RADIUS_M = 0.36  # nearer to the base's axis the elbow does not fold far en
 CARRY_TOOL_M = 0.18
 RETREAT_TOOL_M = 0.20
 BOWL_ROOM_M = 0.015  # further off the middle of a bowl what is let go still falls into it
+LET_DOWN_M = 0.015  # over its place: nobody has to tell by the millimetre whether it is down
 BESIDE_ROOM_M = 0.012  # further off its place what is let go still stands next to the other
 RIM_TOOL_M = 0.047  # the finger tips are over the rim of a bowl
 PUSH_TOOL_M = 0.032
@@ -101,12 +103,21 @@ class Expert:
         hang = tool[2] - grasp.object_m[2] + grasp.half_height_m  # tool over the lowest point
         release = max(RIM_TOOL_M, hang + 0.010) if goal.inside else hang + 0.003
         way = np.append(place[:2] - grasp.object_m[:2], release - tool[2])
-        missing = float(np.hypot(way[0], way[1])) + YAW_LEVER_M * abs(turn or 0.0)
-        missing = max(0.0, missing - (BOWL_ROOM_M if goal.inside else BESIDE_ROOM_M))
-        if missing < 2 * ALIGNED_M and -way[2] < 0.006:
-            return self._move(world, np.zeros(3)), OPEN_M
+        missing = max(0.0, float(np.hypot(way[0], way[1])) - self._room_m(world, goal))
+        missing += YAW_LEVER_M * abs(turn or 0.0)
+        if missing < 2 * ALIGNED_M and -way[2] < (0.006 if goal.inside else LET_DOWN_M):
+            return self._move(world, self._towards(way), turn), OPEN_M
         above = _funnel(missing, CARRY_TOOL_M - release)
         return self._move(world, self._descend(way, above), turn), CLOSED_M
+
+    @staticmethod
+    def _room_m(world: World, goal: Goal) -> float:
+        """Return how far off its place an object may be let down: never onto the other."""
+        if goal.inside:
+            return BOWL_ROOM_M
+        here, other = (world.object_position_m(name)[:2] for name in (goal.object, goal.place))
+        apart = float(np.linalg.norm(here - other))
+        return float(np.clip(apart - (BESIDE_M - ALIGNED_M), 0.0, BESIDE_ROOM_M))
 
     def _let_go(self, world: World, goal: Goal) -> tuple[FloatArray, float]:
         """Open, then rise; the object is where it belongs."""
