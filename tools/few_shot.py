@@ -3,7 +3,9 @@
 Adapts, evaluates, prints a table and draws a figure. What is there already is not done again.
 The base learns from the data of tools/train_vla_table.sh.
 
-    vla-ros train config/policies/few_shot_base.yaml --output runs/few-shot-base
+    two="torchrun --nproc-per-node 2 -m vla_ros.cli train config/policies/few_shot_base.yaml"
+    $two --output runs/few-shot-base-1
+    $two --steps 1000 --base runs/few-shot-base-1 --output runs/few-shot-base
     vla-ros collect --tasks push --episodes 70 --seed 300000 --output datasets/push
     python tools/few_shot.py
 """

@@ -106,16 +106,21 @@ def sample_instruction(kind: ObjectKind, rng: np.random.Generator) -> str:
     return phrase(train[rng.integers(len(train))], sample_name(kind, rng))
 
 
-def sample_refusal(present: tuple[ObjectKind, ...], rng: np.random.Generator) -> str:
+def sample_refusal(
+    present: tuple[ObjectKind, ...],
+    rng: np.random.Generator,
+    kinds: tuple[ObjectKind, ...] = OBJECT_KINDS,
+) -> str:
     """Return a training sentence that no object on the table answers.
 
     An object that is not there, a colour or a shape that does not exist, half a name, a sentence
-    about nothing, or a negation.
+    about nothing, or a negation. No object but those of `kinds` is named.
     """
     train = shipped_phrasings().train
     template = train[rng.integers(len(train))]
-    absent = [kind for kind in OBJECT_KINDS if kind not in present]
-    match rng.integers(8):
+    absent = [kind for kind in kinds if kind not in present]
+    present = tuple(kind for kind in present if kind in kinds) or kinds
+    match rng.integers(0 if absent else 4, 8):
         case 0 | 1 | 2 | 3:
             return phrase(template, sample_name(absent[rng.integers(len(absent))], rng))
         case 4:

@@ -86,7 +86,7 @@ def fit_table(run: Run, config: FitConfig, *, restart: bool = False) -> dict[str
     begin = _validation_begin(dataset)
     batches, validation = (
         TableBatches(
-            part, Speech(dataset.tasks, config.seed + k), images=config.images,
+            part, Speech(dataset.tasks, config.seed + k, config.leave_out), images=config.images,
             sentences=config.sentences, refusals=config.refusals,
             frames=learner.observation_horizon, seed=config.seed + k,
             share=(accelerator.process_index, accelerator.num_processes),

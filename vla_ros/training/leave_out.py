@@ -11,14 +11,9 @@ from dataclasses import replace
 import numpy as np
 
 from vla_ros.errors import ConfigError, choose
-from vla_ros.sim.scene import CONTAINERS, OBJECT_KINDS
-from vla_ros.sim.tasks.goal import TASKS
 from vla_ros.sim.tasks.language import sentence
-from vla_ros.training.speech import every_goal
+from vla_ros.training.speech import KNOWN, every_goal, names_of
 from vla_ros.training.table import Table
-
-KNOWN = (*TASKS, *(kind.name for kind in OBJECT_KINDS), *CONTAINERS)
-"""What can be left out: tasks, objects, bowls."""
 
 
 def leave_out(table: Table, said: Sequence[str], names: Sequence[str]) -> Table:
@@ -38,7 +33,7 @@ def leave_out(table: Table, said: Sequence[str], names: Sequence[str]) -> Table:
         return table
     for name in names:
         choose('leave_out', name, KNOWN)
-    about = {sentence(g): {g.task, g.object, g.place} for g in every_goal()}
+    about = {sentence(goal): names_of(goal) for goal in every_goal()}
     kept = np.array([not about.get(text, set()) & set(names) for text in said])
     keeps_NM = kept[table.tasks_NM]
     counts_N = keeps_NM.sum(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 
 import numpy as np
@@ -38,6 +38,8 @@ STRANGE_AROUND = 3  # most words that are put before the first name, or behind i
 KNOWN_WORD = 0.5  # share of words put in that other sentences know, and mean nothing here
 WAY_WORD = 0.6  # before the first name: share of those that tell directions behind it
 NONSENSE = 0.1  # share of refusals that are made of such words only
+KNOWN = (*TASKS, *(kind.name for kind in OBJECT_KINDS), *CONTAINERS)
+"""What goals are made of: tasks, objects, bowls."""
 _LETTERS = np.array(list('abcdefghijklmnopqrstuvwxyz'))
 
 
@@ -45,16 +47,25 @@ class Speech:
     """Says goals, by the sentences that a data set names them with.
 
     A sentence that names no goal of ours, as in a recording of the user's own, is said as it is.
+    What is never asked for is never refused either: else it would be learned to be refused.
+
+    Args:
+        tasks: sentences of the data set.
+        seed: of everything that is drawn.
+        left_out: tasks, objects and bowls that are asked for in none of those that count.
     """
 
-    def __init__(self, tasks: Sequence[str], seed: int) -> None:
-        self._tasks = tasks
+    def __init__(self, tasks: Sequence[str], seed: int, left_out: Collection[str] = ()) -> None:
+        self._tasks, self._left_out = tasks, left_out
         self._goals = {sentence(goal): goal for goal in every_goal()}
+        asked = [names_of(self._goals[text]) for text in tasks if text in self._goals]
+        asked = [names for names in asked if not names & set(left_out)]
+        self._unsaid = frozenset(KNOWN).difference(*asked) if asked else frozenset()
         self.generator = np.random.default_rng(seed)
 
     def sample(self) -> list[str]:
         """Return a sentence for each task, the same ones as long as they are said alike."""
-        another = Speech(self._tasks, 0)
+        another = Speech(self._tasks, 0, self._left_out)
         return [another.say(task) for task in range(len(self._tasks))]
 
     def say(self, task: int) -> str:
@@ -73,7 +84,7 @@ class Speech:
         kinds = len(OBJECT_KINDS)
         objects = [k for k, there in zip(OBJECT_KINDS, present_X[:kinds], strict=True) if there]
         bowls = [c for c, there in zip(CONTAINERS, present_X[kinds:], strict=True) if there]
-        text = sample_task_refusal(objects, bowls, self.generator)
+        text = sample_task_refusal(objects, bowls, self.generator, self._unsaid)
         return self._strange(
             text, PICKING | PUSHING | _ways(), ways=not PUSHING & set(text.split())
         )
@@ -148,6 +159,11 @@ def _loose() -> frozenset[str]:
     """Return known words that mean nothing beside a name: no verb of a task, no direction."""
     meaning = _names() | _ways() | PICKING | PUSHING | NEGATING
     return frozenset(task_vocabulary()) - meaning
+
+
+def names_of(goal: Goal) -> set[str]:
+    """Return its task, its object and its place."""
+    return {goal.task, goal.object, goal.place} - {''}
 
 
 def every_goal() -> list[Goal]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 
 from vla_ros.core.embodiment import load_arm
 from vla_ros.errors import ConfigError
+from vla_ros.sim.tasks.goal import Goal
+from vla_ros.sim.tasks.language import sentence
 from vla_ros.training.leave_out import leave_out
 from vla_ros.training.record import RecordConfig, record
-from vla_ros.training.speech import Speech
+from vla_ros.training.speech import PUSHING, Speech
 from vla_ros.training.table import load_table
 from vla_ros.training.table_batches import TableBatches
 
@@ -43,6 +46,26 @@ def test_no_batch_asks_for_it(made) -> None:
     assert not any('push' in text for text in batches.draw().instructions)
     once = sum(len(batch.turns_B) for batch in batches.every(5))
     assert once == 3 * len(left.drawn) and batches.count(5) == -(-len(left.drawn) // 5)
+
+
+def test_what_is_never_asked_for_is_never_refused(made) -> None:
+    table, dataset = made
+    left = leave_out(table, dataset.tasks, NAMES)
+
+    def refused(speech: Speech) -> list[str]:
+        return [speech.refuse(left.present_NX[k % len(left)]) for k in range(1000)]
+
+    named = re.compile(
+        r'\bblue (colored )?(cylinder|tube|tin)|\bred (colored )?(ball|sphere)'
+        r'|(cylinder|tube|tin) (that|which) is blue|\b(ball|sphere) (that|which) is red'
+    )
+    every = refused(Speech(dataset.tasks, 0))
+    assert sum(bool(named.search(text)) for text in every) > 10
+    assert any(PUSHING & set(text.split()) for text in every)
+    for text in refused(Speech(dataset.tasks, 0, NAMES)):
+        assert not named.search(text) and not PUSHING & set(text.split()), text
+    pushes = [sentence(Goal('push', 'red cube', 'left'))]
+    assert all('green' not in text for text in refused(Speech(pushes, 0)) if 'ball' in text)
 
 
 def test_each_label_that_is_left_is_one_of_its_frame(made) -> None:

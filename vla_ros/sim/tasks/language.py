@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -84,36 +84,51 @@ def sample_sentence(goal: Goal, rng: np.random.Generator, *, held_out: bool = Fa
 
 
 def sample_task_refusal(
-    present: Sequence[ObjectKind], containers: Sequence[str], rng: np.random.Generator
+    present: Sequence[ObjectKind],
+    containers: Sequence[str],
+    rng: np.random.Generator,
+    unsaid: Collection[str] = (),
 ) -> str:
     """Return a training sentence that nothing on the table answers.
 
     As `grammar.sample_refusal`, and of all tasks: an object, a bowl or another object that is not
     there, one that does not exist, a direction that means nothing, or a negation.
+
+    Args:
+        present: objects on the table.
+        containers: bowls on it.
+        rng: decides everything.
+        unsaid: tasks, objects and bowls that are not named: who never asks for them must not
+            teach that they are refused.
     """
-    family = _choice(FAMILIES, rng)
+    family = _choice([f for f in FAMILIES if f.split('_')[0] not in unsaid] or FAMILIES, rng)
+    kinds = tuple(kind for kind in OBJECT_KINDS if kind.name not in unsaid) or OBJECT_KINDS
+    bowls = [name for name in CONTAINERS if name not in unsaid] or list(CONTAINERS)
     if family == 'reach':
-        return grammar.sample_refusal(tuple(present), rng)
+        return grammar.sample_refusal(tuple(present), rng, kinds)
     template = _choice(shipped_templates()[family].train, rng)
-    there = [sample_name(kind, rng) for kind in present]
+    there = [sample_name(kind, rng) for kind in present if kind in kinds]
+    there = there or [sample_name(_choice(kinds, rng), rng)]
     named = _choice(there, rng)
     direction = _choice(DIRECTION_PHRASES[_choice(tuple(DIRECTIONS), rng)], rng)
-    bowl = _choice(containers, rng) if containers else ''
-    place = bowl or 'red bowl' if family == 'put_in' else _choice(there, rng)
+    absent = [kind for kind in kinds if kind not in present]
+    missing = [name for name in bowls if name not in containers]
+    known = [name for name in containers if name in bowls]
+    place = _choice(known or bowls, rng) if family == 'put_in' else _choice(there, rng)
     match rng.integers(4):
         case 0:  # another argument than there is, where there is one
             if family == 'push':
                 return _fill(template, named, _choice(UNKNOWN_DIRECTIONS, rng), '')
             if family == 'put_in':
-                return _fill(template, named, '', _absent_bowl(containers, rng))
+                return _fill(template, named, '', _absent_bowl(missing, rng))
             if family == 'put_next_to':
-                return _fill(template, named, '', _absent_object(present, rng))
-            return _fill(template, _absent_object(present, rng), '', '')
+                return _fill(template, named, '', _absent_object(absent, rng))
+            return _fill(template, _absent_object(absent, rng), '', '')
         case 1:
             negated = _fill(template, named, direction, place)
             return _choice(NEGATIONS, rng).format(rest=negated)
         case _:
-            return _fill(template, _absent_object(present, rng), direction, place)
+            return _fill(template, _absent_object(absent, rng), direction, place)
 
 
 def task_vocabulary() -> list[str]:
@@ -150,20 +165,20 @@ def _name_bowl(name: str, rng: np.random.Generator) -> str:
     return _choice(CONTAINER_PHRASES, rng).format(colour=name.split()[0])
 
 
-def _absent_bowl(present: Sequence[str], rng: np.random.Generator) -> str:
-    if rng.random() < 0.3:
+def _absent_bowl(absent: Sequence[str], rng: np.random.Generator) -> str:
+    if not absent or rng.random() < 0.3:
         return f'{_choice(tuple(COLOURS), rng)} {_choice(UNKNOWN_CONTAINERS, rng)}'
-    return _name_bowl(_choice([name for name in CONTAINERS if name not in present], rng), rng)
+    return _name_bowl(_choice(absent, rng), rng)
 
 
-def _absent_object(present: Sequence[ObjectKind], rng: np.random.Generator) -> str:
-    match rng.integers(4):
+def _absent_object(absent: Sequence[ObjectKind], rng: np.random.Generator) -> str:
+    match rng.integers(4 if absent else 2):
         case 0:
             return f'{_choice(UNKNOWN_COLOURS, rng)} {_choice(("cube", "ball", "cylinder"), rng)}'
         case 1:
             return f'{_choice(tuple(COLOURS), rng)} {_choice(UNKNOWN_SHAPES, rng)}'
         case _:
-            return sample_name(_choice([k for k in OBJECT_KINDS if k not in present], rng), rng)
+            return sample_name(_choice(absent, rng), rng)
 
 
 def _kind(name: str) -> ObjectKind:
