@@ -27,8 +27,8 @@ class FitConfig:
             its tasks; 0 for never.
         drive_episodes: of each task, every time.
         head_steps: after all steps so many more for the layers behind the trunk alone, which cost
-            next to nothing (`training.polish`; kind vla only). What the trunk said is kept beside the
-            checkpoint.
+            next to nothing (`training.polish`; kind vla only). What the trunk said is kept beside
+            the checkpoint.
         leave_out: tasks, objects and bowls of the simulator that are never asked for, although the
             data do, nor named to be refused, to see how a policy takes what is new to it.
         compile: let torch compile the model; pays on GPUs, for long trainings.
