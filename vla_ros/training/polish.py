@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vla_ros.policies.vla.model import BEHIND, Look, VlaModel
@@ -143,8 +143,8 @@ def _known(folder: Path, model: VlaModel, batches: TableBatches, config: FitConf
     """Read what a trunk has said of the first frames; nothing if it, they or words are others."""
     try:
         with safe_open(folder / LOOKED, 'pt') as file:
-            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             said = (file.metadata() or {}).get('said')
+        found = load_file(folder / LOOKED)
     except (OSError, SafetensorError):
         return {}
     count = len(found.get('action_BE', ())) // batches.labels
