@@ -94,7 +94,7 @@ def adapt(task: Adaptation, config: FitConfig = FEW) -> dict[str, Any]:
     adapted = Adapted(model, manifest.kind, task.method, task.rank)
     fit = Fit(learner, model, batches, validation, config, {}, make_accelerator(config))
     task.output.mkdir(parents=True, exist_ok=True)
-    _steps(fit, config, task.output)
+    take_few_steps(fit, config, task.output)
     base = restore(task.base, embodiment)[1]
     training = {
         'command': task.command,
@@ -108,7 +108,7 @@ def adapt(task: Adaptation, config: FitConfig = FEW) -> dict[str, Any]:
         'held_out': judge(fit, base.to(fit.device)),
     }
     pass_gate(training, force=task.force)
-    _write(learner, adapted, fit, task.output, embodiment, training)
+    write_adapted(learner, adapted, fit, task.output, embodiment, training)
     return training
 
 
@@ -118,19 +118,28 @@ def split(table: Table, dataset: Dataset, episodes: int) -> tuple[Table, Table]:
     Raises:
         ConfigError: fewer episodes than asked for and one to hold out.
     """
-    count = len(dataset.episodes)
+    shown, begin = shares(len(dataset.episodes), episodes, dataset.folder)
+    held_out = table.rows(dataset.episodes[begin].first, len(table))
+    return table.rows(0, dataset.episodes[shown - 1].end), held_out
+
+
+def shares(count: int, episodes: int, folder: Path) -> tuple[int, int]:
+    """Return how many episodes are learned from, and the first one that is held out.
+
+    Raises:
+        ConfigError: fewer than `episodes` and one to hold out.
+    """
     kept_back = max(1, round(HELD_OUT_SHARE * count))
     shown = episodes or count - kept_back
     if shown < 1 or shown >= count:
         raise ConfigError(
-            f"'{dataset.folder}' has {count} episodes; {max(1, shown)} to learn from and at least "
+            f"'{folder}' has {count} episodes; {max(1, shown)} to learn from and at least "
             'one to hold out are needed'
         )
-    begin = dataset.episodes[max(shown, count - kept_back)].first
-    return table.rows(0, dataset.episodes[shown - 1].end), table.rows(begin, len(table))
+    return shown, max(shown, count - kept_back)
 
 
-def _write(
+def write_adapted(
     learner: Learner,
     adapted: Adapted,
     fit: Fit,
@@ -138,6 +147,7 @@ def _write(
     embodiment: Embodiment,
     training: dict[str, Any],
 ) -> None:
+    """Write the checkpoint, adapters merged, and the picture of the log."""
     if fit.model is not adapted.model:
         adapted.model.load_state_dict(fit.model.state_dict())  # the averaged weights
     model = adapted.merged().requires_grad_(True)
@@ -145,7 +155,8 @@ def _write(
     draw_log(output / 'log.csv', output / 'log.png')
 
 
-def _steps(fit: Fit, config: FitConfig, output: Path) -> None:
+def take_few_steps(fit: Fit, config: FitConfig, output: Path) -> None:
+    """Take all steps, with a progress bar and a log."""
     log = Log(output / 'log.csv')
     log.keep(0)
     columns = (TextColumn('adapt'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 from peft import LoraConfig
 from peft.tuners.lora import LoraModel
@@ -13,10 +15,11 @@ from vla_ros.errors import ConfigError, choose
 
 METHODS = ('full', 'head', 'lora', 'scratch')
 HEADS = {
-    'rt1': ('transformer.output', 'transformer.layers'),
-    'vla': ('head', 'turn', 'offset', 'pointer', 'grounded'),
+    'cliport': r'primitive\.|transport\.fuse_|.*\.(spatial|semantic)\.head\.',
+    'rt1': r'transformer\.(output|layers)\.',
+    'vla': r'(head|turn|offset|pointer|grounded)\.',
 }
-"""Kind of model → modules that turn what was seen and said into actions."""
+"""Kind of model → which weights turn what was seen and said into actions, by their names."""
 _ADAPTER = 'default'
 
 
@@ -30,7 +33,7 @@ class Adapted:
         kind: as its manifest names it.
         method: one of `METHODS`. `lora` trains low-rank matrices beside each dense layer (Hu et
             al., LoRA: Low-Rank Adaptation of Large Language Models, 2021) and the head's last
-            layer not at all; `head` trains the modules of `HEADS`; `scratch` is for a new model,
+            layer not at all; `head` trains the weights of `HEADS`; `scratch` is for a new model,
             whose batch norms learn, too.
         rank: of the matrices.
     """
@@ -107,7 +110,7 @@ def _train_only(model: nn.Module, kind: str) -> None:
     if kind not in HEADS:
         raise ConfigError(f"method 'head' knows no head of kind '{kind}'; use lora or full")
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith(tuple(f'{head}.' for head in HEADS[kind])))
+        parameter.requires_grad_(re.match(HEADS[kind], name) is not None)
 
 
 def _keep_batch_norms(model: nn.Module) -> None:

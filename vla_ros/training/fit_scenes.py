@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
 import torch
 
-from vla_ros.core.embodiment import load_arm
+from vla_ros.core.embodiment import Embodiment, load_arm
 from vla_ros.data.reader import Dataset, open_dataset
 from vla_ros.errors import ConfigError
 from vla_ros.policies.cliport.language import WordEncoder
@@ -18,9 +17,11 @@ from vla_ros.training.driving import Driving
 from vla_ros.training.fit import Fit, make_accelerator
 from vla_ros.training.fit_config import FitConfig
 from vla_ros.training.fit_run import UNFINISHED, Run, take_steps, write_checkpoint
-from vla_ros.training.learners.cliport import PLACED, CliportLearner, Example, Scene, Scenes
+from vla_ros.training.learners.cliport import CliportLearner, Example, Scene, Scenes
 from vla_ros.training.learners.kinds import make_learner
 from vla_ros.training.learners.words import teach_words
+from vla_ros.training.restored import SCENE_KINDS, restore
+from vla_ros.training.scene_gate import middle, pass_scene_gate
 from vla_ros.training.scenes import SceneBatches, load_examples
 from vla_ros.training.speech import Speech
 
@@ -42,113 +43,90 @@ def fit_scenes(run: Run, config: FitConfig, *, restart: bool = False) -> dict[st
             other settings, or a model that is no better than the middle of all demonstrations.
         DatasetError: no data set, or a damaged one.
     """
-    if run.base:
-        raise ConfigError(f"policy 'cliport' begins anew; leave out --base {run.base}")
     if config.leave_out:
         raise ConfigError("leave_out: policy 'cliport' takes none; record what it is to learn")
     embodiment = load_arm(run.arm)
     accelerator = make_accelerator(config)
     dataset = open_dataset(run.data)
-    learner: Any = make_learner(run.kind, dataset, run.model)
-    shown, held_back = split(load_examples(dataset, embodiment, learner.config), dataset)
+    learner, base = _beginning(run, embodiment, dataset)
+    inside = examples_of(dataset, embodiment, learner)
+    kept_back = max(1, round(VALIDATION_SHARE * len(inside)))
+    shown, held_back = inside[:-kept_back], inside[-kept_back:]
     batches = SceneBatches(
         shown, images=config.images, brightness=config.brightness, noise=config.noise,
         seed=config.seed, share=(accelerator.process_index, accelerator.num_processes),
     )  # fmt: skip
     settings = {name: value for name, value in asdict(config).items() if 'drive' not in name}
-    settings |= {'data': str(run.data), 'kind': run.kind, 'demonstrations': len(shown)}
+    settings |= {
+        'data': str(run.data), 'kind': run.kind, 'demonstrations': len(shown), 'base': run.base,
+    }  # fmt: skip
     resumed = (run.output / UNFINISHED).is_file() and not restart
-    model = _new_model(learner, shown, config.seed, taught=resumed)
+    model = deepcopy(base) or new_model(learner, shown, config.seed, taught=resumed)
+    if isinstance(model.text, WordEncoder):
+        model.text.requires_grad_(False)
     fit = SceneFit(learner, model, batches, held_back, config, settings, accelerator)
     run.output.mkdir(parents=True, exist_ok=True)
     episodes = config.drive_episodes if config.drive_steps else 0
     driving = Driving(learner, embodiment, dataset.tasks, episodes)
     take_steps(fit, config, run.output, restart, driving, show=accelerator.is_main_process)
-    judged = fit.judge(held_back) | middle(learner, shown, held_back)
+    judged = fit.rated(shown, held_back, base)
     training = {
         'command': run.command,
         'data': str(run.data),
+        'base': run.base,
         'demonstrations': len(shown),
         'config': asdict(config),
         'minutes': round(fit.seconds / 60, 1),
         'held_out': {name: round(value, 5) for name, value in judged.items()},
     }
     if accelerator.is_main_process:
-        passed(training, run)
+        pass_scene_gate(training, force=run.force)
         write_checkpoint(run, learner, fit, training, embodiment)
     return training
 
 
-def _new_model(
+def _beginning(
+    run: Run, embodiment: Embodiment, dataset: Dataset
+) -> tuple[Any, CliportModel | None]:
+    """Return the learner, and the model of the base; None where there is none."""
+    if run.base and run.model:
+        raise ConfigError(f"model: policy 'cliport' goes on with {run.base} as it is")
+    if not run.base:
+        return make_learner(run.kind, dataset, run.model), None
+    learner, base, _ = restore(run.base, embodiment, SCENE_KINDS)
+    return learner, cast('CliportModel', base)
+
+
+def new_model(
     learner: CliportLearner, shown: list[Example], seed: int, *, taught: bool
 ) -> CliportModel:
     """Return a new model, whose small sentence encoder knows the words, or will be given them."""
     torch.manual_seed(seed)
     model = learner.build(shown)
-    if isinstance(model.text, WordEncoder):
-        if not taught:
-            said = sorted({example.instruction for example in shown})
-            share = teach_words(model.text, learner.tokenize, said, seed)
-            print(f'words first: {share:.0%} of sentences are understood')
-        model.text.requires_grad_(False)
+    if isinstance(model.text, WordEncoder) and not taught:
+        said = sorted({example.instruction for example in shown})
+        share = teach_words(model.text, learner.tokenize, said, seed)
+        print(f'words first: {share:.0%} of sentences are understood')
     return model
 
 
-def split(
-    examples: Sequence[Example | None], dataset: Dataset
-) -> tuple[list[Example], list[Example]]:
-    """Return the examples to learn from and those that are held back: the last ones.
+def examples_of(
+    dataset: Dataset, embodiment: Embodiment, learner: CliportLearner
+) -> list[Example]:
+    """Return the demonstrations that can be learned from: those within the map.
 
     Raises:
-        ConfigError: fewer than two in the map.
+        ConfigError: fewer than two of them, no depth or no points in the data, or another arm.
+        DatasetError: they are damaged.
     """
+    examples = load_examples(dataset, embodiment, learner.config)
     inside = [example for example in examples if example is not None]
     if len(inside) < 2:
         raise ConfigError(
             f"'{dataset.folder}': {len(inside)} of {len(examples)} demonstrations pick and place "
             'within the map; at least 2 are needed'
         )
-    kept_back = max(1, round(VALIDATION_SHARE * len(inside)))
-    return inside[:-kept_back], inside[-kept_back:]
-
-
-def middle(
-    learner: CliportLearner, shown: Sequence[Example], held_back: Sequence[Example]
-) -> dict[str, float]:
-    """Return how far off (mm) the mean of all picks and the mean of all places are."""
-    found: dict[str, float] = {}
-    for name in ('pick', 'place'):
-        known, asked = (
-            np.array([getattr(e, name) for e in some if name == 'pick' or e.primitive in PLACED])
-            for some in (shown, held_back)
-        )
-        if len(known) and len(asked):
-            apart = np.linalg.norm(asked - known.mean(0), axis=1).mean()
-            found[f'middle_{name}_mm'] = 1000 * learner.config.metres_per_pixel * float(apart)
-    return found
-
-
-def passed(training: dict[str, Any], run: Run) -> None:
-    """Refuse a model that knows no more than where things are on average, or mark it if forced.
-
-    Raises:
-        ConfigError: it is refused.
-    """
-    judged = training['held_out']
-    lost = [
-        f'its {name}s are off by {judged[f"{name}_mm"]:.0f} mm, the middle of all {name}s by '
-        f'{judged[f"middle_{name}_mm"]:.0f} mm'
-        for name in ('pick', 'place')
-        if f'middle_{name}_mm' in judged and not judged[f'{name}_mm'] < judged[f'middle_{name}_mm']
-    ]
-    if lost and not run.force:
-        raise ConfigError(
-            f'on demonstrations held back the model is no better than none: {" and ".join(lost)}. '
-            'No checkpoint was written. Train longer, record more demonstrations, or write it '
-            'all the same with --force'
-        )
-    if lost:
-        training['forced'] = f'no better than the middle: {" and ".join(lost)}'
+    return inside
 
 
 class SceneFit(Fit):
@@ -169,12 +147,25 @@ class SceneFit(Fit):
 
     def validate(self, batches: int = 1, model: Any = None) -> dict[str, float]:  # noqa: ANN401
         """Return the errors on some of the demonstrations held back, the same every time."""
-        return self.judge(self._held_back[:REPORTED])
+        return self.judge(self._held_back[:REPORTED], model)
 
-    def judge(self, examples: list[Example]) -> dict[str, float]:
-        """Return the errors on examples, asked for in phrasings of training."""
-        self.model.eval()
+    def rated(
+        self, shown: list[Example], held_back: list[Example], base: CliportModel | None
+    ) -> dict[str, float]:
+        """Return the errors on demonstrations held back, those of the middle, and of a base."""
+        found = self.judge(held_back) | middle(self._scene_learner, shown, held_back)
+        if base is not None:
+            before = self.judge(held_back, base.to(self.device))
+            found |= {f'base_{name}': value for name, value in before.items()}
+        return found
+
+    def judge(self, examples: list[Example], model: Any = None) -> dict[str, float]:  # noqa: ANN401
+        """Return the errors on examples, asked for in phrasings of training.
+
+        Of the model that is trained, or of another one.
+        """
+        judged = (model or self.model).eval()
         speech = Speech([example.instruction for example in examples], 0)
         said = [replace(e, instruction=speech.say(k)) for k, e in enumerate(examples)]
         batch = Scenes(tuple(Scene(example, example) for example in said))
-        return self._scene_learner.errors(self.model, batch)
+        return self._scene_learner.errors(judged, batch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,24 @@ from vla_ros.core.embodiment import Embodiment
 from vla_ros.errors import CheckpointError
 from vla_ros.paths import policies_dir
 from vla_ros.policies.checkpoint import Manifest, check_embodiment, read_manifest
+from vla_ros.policies.cliport.config import CliportConfig
+from vla_ros.policies.cliport.model import CliportModel
 from vla_ros.policies.loading import kept_tokenizer, naming_misfits, read_config, read_model
 from vla_ros.policies.rt1.config import Rt1Config
 from vla_ros.policies.rt1.model import Rt1Model
 from vla_ros.policies.vla.config import VlaConfig
 from vla_ros.policies.vla.model import VlaModel
-from vla_ros.training.learners.learner import Learner
+from vla_ros.training.learners.cliport import CliportLearner
 from vla_ros.training.learners.rt1 import Rt1Learner
 from vla_ros.training.learners.vla import VlaLearner
 
+FRAME_KINDS, SCENE_KINDS = ('rt1', 'vla'), ('cliport',)
+"""Kinds that learn from frames, and from demonstrations of one scene each."""
 
-def restore(base: str, embodiment: Embodiment) -> tuple[Learner, nn.Module, Manifest]:
+
+def restore(
+    base: str, embodiment: Embodiment, kinds: Sequence[str] = FRAME_KINDS
+) -> tuple[Any, nn.Module, Manifest]:
     """Return learner, model and manifest of a checkpoint, a folder or the name of a shipped one.
 
     Raises:
@@ -34,10 +41,10 @@ def restore(base: str, embodiment: Embodiment) -> tuple[Learner, nn.Module, Mani
     folder = folder_of(base)
     manifest = read_manifest(folder)
     check_embodiment(folder, manifest, embodiment)
-    if manifest.kind not in RESTORE:
+    if manifest.kind not in kinds:
         raise CheckpointError(
-            f"'{folder}' is of kind '{manifest.kind}'; to go on training with are: "
-            f'{", ".join(sorted(RESTORE))}'
+            f"'{folder}' is of kind '{manifest.kind}'; what goes on learning from such data is: "
+            f'{", ".join(kinds)}'
         )
     with naming_misfits(folder):
         learner, model = RESTORE[manifest.kind](folder, manifest)
@@ -85,11 +92,20 @@ def _vla(folder: Path, manifest: Manifest) -> tuple[Any, nn.Module]:
     return VlaLearner(config), read_model(folder, lambda: VlaModel(config))
 
 
+def _cliport(folder: Path, manifest: Manifest) -> tuple[Any, nn.Module]:
+    config = read_config(CliportConfig, folder, manifest)
+    return CliportLearner(config), read_model(folder, lambda: CliportModel(config))
+
+
 def _with_kept_tokenizer(folder: Path, config: Any) -> Any:  # noqa: ANN401
     if config.language_config is None:
         return config
     return replace(config, language=kept_tokenizer(folder, config.language))
 
 
-RESTORE: dict[str, Callable[[Path, Manifest], tuple[Any, nn.Module]]] = {'rt1': _rt1, 'vla': _vla}
+RESTORE: dict[str, Callable[[Path, Manifest], tuple[Any, nn.Module]]] = {
+    'cliport': _cliport,
+    'rt1': _rt1,
+    'vla': _vla,
+}
 """Kind of model → its learner and its model, from a checkpoint whose manifest was read."""

@@ -15,6 +15,7 @@ from vla_ros.data.features import Feature, Spec
 from vla_ros.data.reader import open_dataset
 from vla_ros.data.writer import DatasetWriter
 from vla_ros.errors import ConfigError
+from vla_ros.policies.checkpoint import read_manifest
 from vla_ros.policies.cliport.config import CliportConfig
 from vla_ros.policies.cliport.model import CliportModel
 from vla_ros.policies.cliport.policy import CliportPolicy
@@ -26,6 +27,7 @@ from vla_ros.training.fit_config import FitConfig
 from vla_ros.training.fit_scenes import SceneFit
 from vla_ros.training.learners.cliport import CliportLearner
 from vla_ros.training.learners.words import teach_words
+from vla_ros.training.restored import SCENE_KINDS, restore
 from vla_ros.training.scenes import SceneBatches, load_examples
 from vla_ros.training.speech import every_goal
 
@@ -115,6 +117,72 @@ def test_the_command_trains_resumes_and_serves(
         (row,) = csv.DictReader(file)
     assert {'step', 'primitive', 'pick', 'place', 'val_right'} <= row.keys()
     assert (output / 'log.png').is_file()
+
+
+@pytest.fixture(scope='module')
+def base(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp('base') / 'run'
+    learner = CliportLearner(CONFIG)
+    torch.manual_seed(0)
+    examples = load_examples(open_dataset(data), ARM, CONFIG)
+    model = learner.build([example for example in examples if example is not None])
+    learner.save(model, folder, ARM, {})
+    return folder
+
+
+def test_a_base_goes_on_and_the_result_must_be_better(
+    data: Path, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ['train', '--data', str(data), '--policy', 'cliport', '--base', str(base)]
+    words += ['--output', str(tmp_path / 'on'), '--device', 'cpu', '--learning-rate', '1e-9']
+    words += ['--steps', '1']
+    assert main(words) == 2
+    assert 'its base by' in capsys.readouterr().err  # hardly changed, so no better
+    assert main([*words, '--force']) == 0
+    training = read_manifest(tmp_path / 'on').training
+    assert training['base'] == str(base) and 'its base by' in training['forced']
+    before, after = (restore(str(f), ARM, SCENE_KINDS)[1] for f in (base, tmp_path / 'on'))
+    for name, value in before.state_dict().items():
+        torch.testing.assert_close(value, after.state_dict()[name], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize('method', ['lora', 'head', 'full', 'scratch'])
+def test_it_adapts_to_a_few_demonstrations(
+    data: Path, base: Path, tmp_path: Path, method: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / method
+    line = f'adapt --base {base} --data {data} --output {output} --method {method} --steps 3'
+    line += ' --episodes 3 --batch-images 1 --learning-rate 0.01 --device cpu --force'
+    assert main(line.split()) == 0
+    assert 'decided rightly, by the base' in capsys.readouterr().out
+    assert isinstance(load_policy(str(output), ARM), CliportPolicy)
+    training = read_manifest(output).training
+    assert training['demonstrations'] == 3 and training['method'] == method
+    before, after = (restore(str(f), ARM, SCENE_KINDS)[1].state_dict() for f in (base, output))
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert 'primitive.weight' in changed
+    assert ('text.words.weight' in changed) == (method in ('full', 'scratch'))
+    assert any(n.startswith('text.encoder') for n in changed) == (method != 'head')
+    if method == 'head':
+        parts = ('primitive.', 'attention.', 'transport.')
+        assert all(name.startswith(parts) for name in changed)
+        assert 'transport.fuse_key.weight' in changed
+        assert 'attention.streams.semantic.head.weight' in changed
+
+
+def test_bases_of_frames_and_of_scenes_are_not_taken_for_each_other(
+    data: Path, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ['train', '--data', str(data), '--output', str(tmp_path / 'run')]
+    for policy, name, says in (
+        ('vla', str(base), "is of kind 'cliport'"),
+        ('cliport', 'vla-table', "is of kind 'vla'"),
+    ):
+        assert main([*words, '--policy', policy, '--base', name]) == 2
+        assert says in capsys.readouterr().err
+    few = ['adapt', '--base', str(base), '--data', str(data), '--output', str(tmp_path / 'few')]
+    assert main([*few, '--episodes', '6']) == 2
+    assert '6 episodes' in capsys.readouterr().err
 
 
 def test_data_without_depth_and_other_policies_on_demonstrations_are_refused(

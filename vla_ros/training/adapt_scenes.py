@@ -1,0 +1,71 @@
+"""`vla-ros adapt` of CLIPort: a trained model learns from a few demonstrations."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+from vla_ros.core.embodiment import load_arm
+from vla_ros.data.reader import open_dataset
+from vla_ros.training.adapt import FEW, Adaptation, shares, take_few_steps, write_adapted
+from vla_ros.training.adapters import Adapted
+from vla_ros.training.fit import make_accelerator
+from vla_ros.training.fit_config import FitConfig
+from vla_ros.training.fit_scenes import SceneFit, examples_of, new_model
+from vla_ros.training.restored import SCENE_KINDS, restore
+from vla_ros.training.scene_gate import pass_scene_gate
+from vla_ros.training.scenes import SceneBatches
+
+if TYPE_CHECKING:
+    from vla_ros.policies.cliport.model import CliportModel
+
+FEW_SCENES = replace(FEW, images=4, brightness=0.1)
+"""How it is trained unless something else is said."""
+
+
+def adapt_scenes(task: Adaptation, config: FitConfig = FEW_SCENES) -> dict[str, Any]:
+    """Adapt CLIPort and write a checkpoint; return what its manifest says of the training.
+
+    Unlike in a training, the sentence encoder learns, too (but for the method head): the words of
+    a new task are new to it.
+
+    Raises:
+        CheckpointError: a base of another kind, or a damaged one.
+        ConfigError: data that do not fit the base, or a result that is no better.
+        DatasetError: no data set, or a damaged one.
+    """
+    embodiment = load_arm(task.arm)
+    learner, restored, manifest = restore(task.base, embodiment, SCENE_KINDS)
+    base = cast('CliportModel', restored)
+    dataset = open_dataset(task.data)
+    inside = examples_of(dataset, embodiment, learner)
+    count, begin = shares(len(inside), task.episodes, task.data)
+    shown, held_out = inside[:count], inside[begin:]
+    batches = SceneBatches(
+        shown, images=config.images, brightness=config.brightness, noise=config.noise,
+        seed=config.seed,
+    )  # fmt: skip
+    torch.manual_seed(config.seed)
+    anew = task.method == 'scratch'
+    model = new_model(learner, shown, config.seed, taught=False) if anew else deepcopy(base)
+    adapted = Adapted(model, manifest.kind, task.method, task.rank)
+    fit = SceneFit(learner, model, batches, held_out, config, {}, make_accelerator(config))
+    task.output.mkdir(parents=True, exist_ok=True)
+    take_few_steps(fit, config, task.output)
+    training = {
+        'command': task.command,
+        'base': {'name': task.base, 'weights_sha256': manifest.weights_sha256},
+        'data': str(task.data),
+        'demonstrations': len(shown),
+        'method': task.method,
+        'trained_numbers': adapted.trained,
+        'config': asdict(config),
+        'minutes': round(fit.seconds / 60, 1),
+        'held_out': fit.rated(shown, held_out, base),
+    }
+    pass_scene_gate(training, force=task.force)
+    write_adapted(learner, adapted, fit, task.output, embodiment, training)
+    return training
