@@ -42,7 +42,7 @@ def main(
         seed: seed of the first episode; the others follow. Held-out seeds are refused.
         arm: name in config/arms, or a YAML file.
         workers: parallel processes.
-        hold_out_pairs: never ask for the colours and shapes that `vla-ros eval --suite
+        hold_out_pairs: only scenes without the colours and shapes that `vla-ros eval --suite
             held_out_pairs` asks for, to measure how a policy takes new combinations.
         demonstrations: record what CLIPort learns from.
         policy: folder of a policy that drives to three of four goals, while the expert labels what

@@ -70,6 +70,8 @@ class SceneObject:
 
 
 OBJECT_KINDS = tuple(ObjectKind(c, s) for c, s in itertools.product(COLOURS, SHAPES))
+THINGS = (*(kind.name for kind in OBJECT_KINDS), *CONTAINERS)
+"""All that there may be on a table, by name."""
 
 
 def build_model(embodiment: Embodiment) -> mujoco.MjModel:

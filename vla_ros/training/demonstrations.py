@@ -40,6 +40,8 @@ MM = 1000.0
 MOST_MM = np.iinfo(np.uint16).max
 MOST_FAILURES = 0.5
 """Share of failed demonstrations beyond which recording gives up."""
+WITHOUT_THEM = 10
+"""So many times as many scenes are looked at where some objects are left out."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ class DemonstrationConfig:
     @property
     def last_seed(self) -> int:
         """One after the last seed that may be tried."""
-        return self.first_seed + round(self.episodes / MOST_FAILURES)
+        useless = WITHOUT_THEM if self.leave_out else 1
+        return self.first_seed + useless * round(self.episodes / MOST_FAILURES)
 
     def spec(self, arm: Embodiment) -> Spec:
         """Return the features of the data set."""
@@ -153,14 +156,15 @@ class Demonstrator:
     def demonstration(self, seed: int) -> tuple[dict[str, np.ndarray], str] | None:
         """Return the columns of one demonstration and what was asked for.
 
-        None where the scene of the seed has nothing to ask for, or the expert fails.
+        None where the scene of the seed has nothing to ask for, or something that is left out, or
+        the expert fails.
         """
         config, world = self._config, self._world
         task = config.tasks[seed % len(config.tasks)]
         env = TaskEnv(world, task, step_s=STEP_S, cameras=())
         world.reset(seed, task)
-        found = [g for g in goals(world) if g.task == task and g.object not in config.leave_out]
-        if not found:
+        found = [goal for goal in goals(world) if goal.task == task]
+        if not found or set(config.leave_out) & {thing.name for thing in world.objects}:
             return None
         goal = choose_goal(found, np.random.default_rng([seed, 3]))
         env.reset(seed=seed, options={'goal': goal})

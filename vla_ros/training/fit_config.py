@@ -30,7 +30,8 @@ class FitConfig:
             next to nothing (`training.polish`; kind vla only). What the trunk said is kept beside
             the checkpoint.
         leave_out: tasks, objects and bowls of the simulator that are never asked for, although the
-            data do, nor named to be refused, to see how a policy takes what is new to it.
+            data do, nor named to be refused, nor on the table, to see how a policy takes what is
+            new to it.
         compile: let torch compile the model; pays on GPUs, for long trainings.
     """
 

@@ -11,15 +11,18 @@ from dataclasses import replace
 import numpy as np
 
 from vla_ros.errors import ConfigError, choose
+from vla_ros.sim.scene import THINGS
 from vla_ros.sim.tasks.language import sentence
 from vla_ros.training.speech import KNOWN, every_goal, names_of
 from vla_ros.training.table import Table
 
 
 def leave_out(table: Table, said: Sequence[str], names: Sequence[str]) -> Table:
-    """Return a table that asks for no goal of these tasks, objects or bowls.
+    """Return a table that asks for no goal of these tasks, objects or bowls, and shows none.
 
-    In each frame other labels take the place of theirs; a frame without others is never drawn.
+    In each frame other labels take the place of theirs; a frame without others is never drawn,
+    and neither is one with such an object or bowl in its scene. What is always there and never
+    asked for teaches that it is never meant.
 
     Args:
         table: of all goals.
@@ -38,6 +41,9 @@ def leave_out(table: Table, said: Sequence[str], names: Sequence[str]) -> Table:
     keeps_NM = kept[table.tasks_NM]
     counts_N = keeps_NM.sum(1)
     drawn = table.drawn[counts_N[table.drawn] > 0]
+    if table.present_NX.shape[1]:
+        shown_N = np.any(table.present_NX[:, np.isin(THINGS, names)], axis=1)
+        drawn = drawn[~shown_N[drawn]]
     if not len(drawn):
         raise ConfigError(f'leave_out: {", ".join(names)}: the data ask for nothing else')
     first = np.argsort(~keeps_NM, axis=1, kind='stable')

@@ -16,8 +16,9 @@ from vla_ros.data.features import Feature, Spec
 from vla_ros.data.writer import DatasetWriter
 from vla_ros.errors import ConfigError, check_at_least, choose
 from vla_ros.sim.grammar import shipped_phrasings
+from vla_ros.sim.scene import THINGS
 from vla_ros.sim.tasks.goal import TASKS
-from vla_ros.training.recorder import THINGS, Recorder
+from vla_ros.training.recorder import Recorder
 from vla_ros.types import ARM_JOINTS
 
 
@@ -32,7 +33,7 @@ class RecordConfig:
         episode_steps: short, because what is new in a scene is soon seen.
         noise_rad_s: most that is added to a velocity (standard deviation), correlated in time;
             less, or nothing, for two of three goals.
-        leave_out: names of objects that are never asked for.
+        leave_out: names of objects that are in no scene.
         policy: folder of a policy that drives to most goals instead of the expert, which labels
             what it gets into; empty for none.
     """

@@ -19,7 +19,7 @@ from vla_ros.policies.preprocessing import scale_image
 from vla_ros.policies.registry import load_policy
 from vla_ros.sim.expert import ReachExpert
 from vla_ros.sim.grammar import shipped_phrasings
-from vla_ros.sim.scene import CONTAINERS, OBJECT_KINDS
+from vla_ros.sim.scene import THINGS
 from vla_ros.sim.tasks.drive import Drive
 from vla_ros.sim.tasks.env import choose_goal
 from vla_ros.sim.tasks.expert import Expert, turn_rad
@@ -42,8 +42,6 @@ from vla_ros.types import (
 if TYPE_CHECKING:
     from vla_ros.training.record import RecordConfig
 
-THINGS = (*(kind.name for kind in OBJECT_KINDS), *CONTAINERS)
-"""What `scene.present` tells of, in this order."""
 NOISE_KEPT = 0.7  # from one step to the next
 NOISE_SHARES = (0.0, 0.3, 1.0)  # drawn a goal: without any, what is delicate is never seen done
 LINGER_STEPS = 5  # at a goal that is met, before the next one
@@ -108,19 +106,23 @@ class Recorder:
         return [chosen[i] for i in rng.permutation(len(chosen))]
 
     def _possible(self, but: Goal | None = None) -> list[Goal]:
-        config = self._config
-        return [
-            g
-            for g in goals(self.world)
-            if g.task in config.tasks and g.object not in config.leave_out and g != but
-        ]
+        tasks = self._config.tasks
+        return [goal for goal in goals(self.world) if goal.task in tasks and goal != but]
+
+    def _there(self) -> set[str]:
+        """Return the names of all that is on the table."""
+        return {thing.name for thing in (*self.world.objects, *self.world.containers)}
 
     def _lay(self, seed: int, rng: np.random.Generator) -> None:
-        """Lay the scene of a seed; another one where nothing that is asked for can be done."""
+        """Lay the scene of a seed; another one where nothing that is asked for can be done.
+
+        And where something is that is left out: what is seen and never asked for teaches that it
+        is never meant.
+        """
         task = self._config.tasks[seed % len(self._config.tasks)]
         for _ in range(SCENES_TRIED):
             self.world.reset(seed, task)
-            if self._possible():
+            if not self._there() & set(self._config.leave_out) and self._possible():
                 return
             seed = int(rng.integers(shipped_phrasings().held_out_first_seed))
         raise ConfigError(
@@ -160,7 +162,7 @@ class Recorder:
         config, world = self._config, self.world
         asked = [goal, *self.choices(rng, but=goal)]
         asked = [asked[i % len(asked)] for i in range(config.labels)]
-        present = {thing.name for thing in (*world.objects, *world.containers)}
+        present = self._there()
         points = np.stack([points_m(world, g) for g in asked])
         size = config.image_width, config.image_height
         state = np.append(world.joint_positions_rad, world.gripper_opening_m)

@@ -16,7 +16,7 @@ from vla_ros.sim.grammar import (
     UNKNOWN_COLOURS,
     UNKNOWN_SHAPES,
 )
-from vla_ros.sim.scene import COLOURS, CONTAINERS, OBJECT_KINDS
+from vla_ros.sim.scene import COLOURS, CONTAINERS, OBJECT_KINDS, THINGS
 from vla_ros.sim.tasks.goal import DIRECTIONS, IN, NEXT_TO, TASKS, Goal
 from vla_ros.sim.tasks.language import (
     CONTAINER_PHRASES,
@@ -38,7 +38,7 @@ STRANGE_AROUND = 3  # most words that are put before the first name, or behind i
 KNOWN_WORD = 0.5  # share of words put in that other sentences know, and mean nothing here
 WAY_WORD = 0.6  # before the first name: share of those that tell directions behind it
 NONSENSE = 0.1  # share of refusals that are made of such words only
-KNOWN = (*TASKS, *(kind.name for kind in OBJECT_KINDS), *CONTAINERS)
+KNOWN = (*TASKS, *THINGS)
 """What goals are made of: tasks, objects, bowls."""
 _LETTERS = np.array(list('abcdefghijklmnopqrstuvwxyz'))
 

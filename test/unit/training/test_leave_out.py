@@ -10,6 +10,7 @@ import pytest
 
 from vla_ros.core.embodiment import load_arm
 from vla_ros.errors import ConfigError
+from vla_ros.sim.scene import THINGS
 from vla_ros.sim.tasks.goal import Goal
 from vla_ros.sim.tasks.language import sentence
 from vla_ros.training.leave_out import leave_out
@@ -44,6 +45,8 @@ def test_no_batch_asks_for_it(made) -> None:
         left, Speech(dataset.tasks, 0), images=64, sentences=3, refusals=0, frames=1, seed=0
     )
     assert not any('push' in text for text in batches.draw().instructions)
+    shown = np.isin(THINGS, NAMES)
+    assert table.present_NX[:, shown].any() and not left.present_NX[left.drawn][:, shown].any()
     once = sum(len(batch.turns_B) for batch in batches.every(5))
     assert once == 3 * len(left.drawn) and batches.count(5) == -(-len(left.drawn) // 5)
 

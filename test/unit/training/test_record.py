@@ -12,9 +12,9 @@ from vla_ros.core.embodiment import load_arm
 from vla_ros.data.reader import Dataset, open_dataset
 from vla_ros.errors import CheckpointError, ConfigError
 from vla_ros.sim.grammar import shipped_phrasings
+from vla_ros.sim.scene import THINGS
 from vla_ros.sim.tasks.goal import TASKS
 from vla_ros.training.record import RecordConfig, record
-from vla_ros.training.recorder import THINGS
 
 ARM = load_arm('sim')
 SMALL = RecordConfig(episodes=4, episode_steps=6, labels=3, workers=1)
@@ -73,13 +73,15 @@ def test_a_recording_goes_on_and_is_reproducible(dataset: Dataset, tmp_path: Pat
     assert np.array_equal(again.images(camera), dataset.images(camera))
 
 
-def test_objects_that_are_left_out_are_never_asked_for(tmp_path: Path) -> None:
-    left_out = tuple(name for name in THINGS if name.startswith('red') and 'bowl' not in name)
+def test_objects_that_are_left_out_are_in_no_scene(dataset: Dataset, tmp_path: Path) -> None:
+    shown = dataset.column('scene.present').any(0)
+    seen = [name for name, is_there in zip(THINGS, shown, strict=True) if is_there]
+    left_out = seen[0], seen[-1]
+    assert left_out[1].endswith('bowl')
     record(RecordConfig(**{**vars(SMALL), 'leave_out': left_out}), tmp_path)
-    asked = open_dataset(tmp_path)
-    for index in np.unique(asked.column('label.task_index')):
-        about = asked.tasks[index].split(' next to ')[0]
-        assert not any(name in about for name in left_out), about
+    without = open_dataset(tmp_path)
+    assert not without.column('scene.present')[:, np.isin(THINGS, left_out)].any()
+    assert not any(name in text for name in left_out for text in without.tasks)
 
 
 def test_how_far_the_tool_has_to_turn_is_labelled_where_it_matters(dataset: Dataset) -> None:
