@@ -1,11 +1,15 @@
 """How well is a task learned that the base was kept from, from few episodes and by each method?
 
 Adapts, evaluates, prints a table and draws a figure. What is there already is not done again.
-The base learns from the data of tools/train_vla_table.sh.
+The base learns from the data of tools/train_vla_table.sh. It reaches, picks and puts, but was never
+asked to push, and never saw a blue cylinder, a red ball or a green cube.
 
-    two="torchrun --nproc-per-node 2 -m vla_ros.cli train config/policies/few_shot_base.yaml"
-    $two --output runs/few-shot-base-1
-    $two --steps 1000 --base runs/few-shot-base-1 --output runs/few-shot-base
+    recipe=config/policies/few_shot
+    two="torchrun --nproc-per-node 2 -m vla_ros.cli train"
+    $two $recipe/1_base.yaml --output runs/few-shot-1
+    $two $recipe/2_sharp.yaml --base runs/few-shot-1 --output runs/few-shot-2
+    vla-ros train $recipe/3_polished.yaml --base runs/few-shot-2 --output runs/few-shot-base
+    vla-ros eval --task reach --policy runs/few-shot-base --suite held_out_pairs plain
     vla-ros collect --tasks push --episodes 70 --seed 300000 --output datasets/push
     python tools/few_shot.py
 """

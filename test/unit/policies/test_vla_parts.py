@@ -1,5 +1,7 @@
 """The parts that a VLA model can be made of: heads, encoders by name, no proprioception."""
 
+import math
+
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from vla_ros.errors import CheckpointError, ConfigError
 from vla_ros.policies.registry import load_policy
 from vla_ros.policies.vla.config import HEADS, VlaConfig
 from vla_ros.policies.vla.heads import FlowHead, build_head
+from vla_ros.policies.vla.key_points import KeyPoint
 from vla_ros.policies.vla.loading import save_vla
 from vla_ros.policies.vla.model import VlaModel
 from vla_ros.types import Observation
@@ -47,6 +50,28 @@ def test_an_unknown_head_or_tuning_is_answered_by_the_known_ones():
         VlaConfig(**SMALL, head='l3')
     with pytest.raises(ConfigError, match='frozen, full, lora'):
         VlaConfig(**SMALL, vision_tuning='some')
+
+
+def test_sharper_scores_point_at_the_likelier_of_two():
+    fine = torch.full((1, 1, 2, 3, 5), -20.0)
+    fine[0, 0, 0, 1, 0], fine[0, 0, 0, 1, 4] = 3.0, 2.0  # at the left edge, and at the right one
+    found = []
+    for sharpness in (1.0, 8.0):
+        config = VlaConfig(vocabulary=('cube',), sharpness=sharpness)
+        pointer = KeyPoint(2, (3, 5), config)
+        for parameter in pointer.parameters():
+            parameter.detach().zero_()
+        pointer.key.weight.detach()[0, 0] = 1.0  # scores are what the first map holds
+        pointer.query.bias.detach()[0] = pointer.query.out_features**0.5
+        tokens, action = torch.zeros(1, 15, config.width), torch.zeros(1, config.width)
+        heat, seen, _ = pointer(fine, tokens, action)
+        torch.testing.assert_close(heat[0, 0, 0], fine[0, 0, 0])
+        found.append((seen[0, 0].item() + 2) / 4)
+    share = 1 / (1 + math.exp(-1))
+    assert found[0] == pytest.approx(0.1 * share + 0.9 * (1 - share), abs=1e-4)
+    assert found[1] == pytest.approx(0.1, abs=1e-3)
+    with pytest.raises(ConfigError, match=r'sharpness: 0\.5 is not within'):
+        VlaConfig(vocabulary=('cube',), sharpness=0.5)
 
 
 def test_without_proprioception_the_joints_change_nothing(tmp_path):

@@ -58,6 +58,8 @@ class VlaConfig:
         key_points: read the named object's place off the image, and give it to the action head.
         points: how many: 1, or 2 to point at where the object has to end, too.
         point_views: how many cameras, the first ones, they are looked for in.
+        sharpness: what scores are multiplied by before the place is read off them; above 1 the
+            likeliest object counts more than the mean of two that may be meant.
         turn: tell the action head by how much the tool has to turn to grasp.
         offsets: tell it how far the tool is from those places, the more exactly the nearer.
         proprioception_size: 10 for joints and tool, 11 with the gripper's opening, 0 for none.
@@ -90,6 +92,7 @@ class VlaConfig:
     key_points: bool = True
     points: int = 1
     point_views: int = 1
+    sharpness: float = 1.0
     turn: bool = False
     offsets: bool = False
     proprioception_size: int = PROPRIOCEPTION_SIZE
@@ -126,6 +129,8 @@ class VlaConfig:
             raise ConfigError(f'width {self.width} is not a multiple of heads {self.heads}')
         if self.language == SMALL and not self.vocabulary:
             raise ConfigError("language 'small' needs a vocabulary")
+        if not 1 <= self.sharpness <= 100:
+            raise ConfigError(f'sharpness: {self.sharpness} is not within 1 and 100')
         if not 1 <= self.point_views <= max(1, len(self.cameras)):
             raise ConfigError(f'point_views: {self.point_views} of {len(self.cameras)} cameras')
         if self.offsets and not (self.key_points and self.proprioception_size):

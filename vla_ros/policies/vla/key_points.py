@@ -34,6 +34,7 @@ class KeyPoint(nn.Module):
     def __init__(self, fine_width: int, map_size: tuple[int, int], config: VlaConfig) -> None:
         super().__init__()
         self.map_size, self.points, self.views = map_size, config.points, config.point_views
+        self._sharpness = config.sharpness
         self._shape = self.points, self.views, POINT_WIDTH
         self.seen = (2 + POINT_WIDTH) * self.points * self.views
         """How many numbers tell what was pointed at."""
@@ -55,7 +56,7 @@ class KeyPoint(nn.Module):
         asked = query_BDVF.unflatten(0, (images, -1))
         scores = torch.einsum('imdvf,ivfn->imdvn', asked, keys_IVFN) / POINT_WIDTH**0.5
         heat_BDVN = scores.flatten(0, 1) + self._coarse(tokens_BSE, (rows, columns))
-        weights_BDVN = heat_BDVN.softmax(dim=-1)
+        weights_BDVN = (self._sharpness * heat_BDVN).softmax(dim=-1)
         x = (torch.arange(columns, device=keys.device) + 0.5) / columns
         y = (torch.arange(rows, device=keys.device) + 0.5) / rows
         grid_N2 = torch.stack(torch.meshgrid(x, y, indexing='xy'), dim=-1).flatten(0, 1)
