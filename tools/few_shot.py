@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument('--trials', type=int, default=50)
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
-    jobs = [(method, count) for count in COUNTS for method in METHODS]
+    jobs = [(method, count) for count in reversed(COUNTS) for method in METHODS]
     with ThreadPoolExecutor(2) as threads:
         found = dict(zip(jobs, threads.map(lambda job: one(args, *job), jobs), strict=True))
     base = judge(args, args.base, args.output / 'base.json')
