@@ -117,7 +117,7 @@ def fit_table(run: Run, config: FitConfig, *, restart: bool = False) -> dict[str
         'command': run.command,
         'data': str(run.data),
         'base': run.base,
-        'frames': len(table),
+        'frames': len(table.drawn),
         'config': asdict(config),
         'minutes': round(fit.seconds / 60, 1),
         'held_out': {name: round(value, 5) for name, value in judged.items()},
