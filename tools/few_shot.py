@@ -1,7 +1,7 @@
 """How well is a task learned that the base was kept from, from few episodes and by each method?
 
 Adapts, evaluates, prints a table and draws a figure. What is there already is not done again.
-The base learns from the data of tools/train_vla_table.sh. It reaches, picks and puts, but was never
+The base learns to reach, pick and put from the data of tools/train_vla_table.sh, but was never
 asked to push, and never saw a blue cylinder, a red ball or a green cube.
 
     recipe=config/policies/few_shot
@@ -9,7 +9,6 @@ asked to push, and never saw a blue cylinder, a red ball or a green cube.
     $two $recipe/1_base.yaml --output runs/few-shot-1
     $two $recipe/2_sharp.yaml --base runs/few-shot-1 --output runs/few-shot-2
     vla-ros train $recipe/3_polished.yaml --base runs/few-shot-2 --output runs/few-shot-base
-    vla-ros eval --task reach --policy runs/few-shot-base --suite held_out_pairs plain
     vla-ros collect --tasks push --episodes 70 --seed 300000 --output datasets/push
     python tools/few_shot.py
 """
@@ -43,6 +42,7 @@ def main() -> None:
     parser.add_argument('--trials', type=int, default=50)
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
+    # most episodes first: a run that is broken off has shown what matters
     jobs = [(method, count) for count in reversed(COUNTS) for method in METHODS]
     with ThreadPoolExecutor(2) as threads:
         found = dict(zip(jobs, threads.map(lambda job: one(args, *job), jobs), strict=True))

@@ -32,7 +32,7 @@ def main(
     """Let a trained policy learn from a few episodes, and write the result as a checkpoint.
 
     The last fifth of the episodes is held out. If the result is no better there than the base, or
-    than an arm that holds still, nothing is written.
+    than an arm that holds still (cliport: than the middle of all), nothing is written.
 
     Args:
         base: folder of a checkpoint, or the name of a shipped policy.
@@ -63,8 +63,9 @@ def main(
     if scenes:
         judged = adapt_scenes(task, config)['held_out']
         print(
-            f'on held-out demonstrations {judged["right"]:.0%} decided rightly, by the base '
-            f'{judged["base_right"]:.0%}'
+            f'on held-out demonstrations {judged["right"]:.0%} decided rightly, picks off by '
+            f'{judged["pick_mm"]:.0f} mm; by the base {judged["base_right"]:.0%}, '
+            f'{judged["base_pick_mm"]:.0f} mm'
         )
     else:
         judged = adapt(task, config)['held_out']

@@ -75,7 +75,7 @@ def main(
         base: a checkpoint to go on with instead of a new model, such as one that drove while more
             was recorded (`vla-ros collect --policy`); what is written must be better than it.
         restart: begin anew where a training was broken off.
-        force: write the checkpoint although it is no better than holding still or than its base
+        force: write the checkpoint although it is no better than its base or than holding still
             (cliport: than the middle of all picks and places), and mark it.
     """
     recipe, settings, model = read_settings(config)

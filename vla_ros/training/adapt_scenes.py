@@ -29,8 +29,8 @@ FEW_SCENES = replace(FEW, images=4, brightness=0.1)
 def adapt_scenes(task: Adaptation, config: FitConfig = FEW_SCENES) -> dict[str, Any]:
     """Adapt CLIPort and write a checkpoint; return what its manifest says of the training.
 
-    Unlike in a training, the sentence encoder learns, too (but for the method head): the words of
-    a new task are new to it.
+    Unlike in a training, the small sentence encoder learns, too (but for the method head): the
+    words of a new task are new to it. Frozen encoders stay the base's, whatever the method.
 
     Raises:
         CheckpointError: a base of another kind, or a damaged one.
@@ -49,8 +49,10 @@ def adapt_scenes(task: Adaptation, config: FitConfig = FEW_SCENES) -> dict[str, 
         seed=config.seed,
     )  # fmt: skip
     torch.manual_seed(config.seed)
-    anew = task.method == 'scratch'
-    model = new_model(learner, shown, config.seed, taught=False) if anew else deepcopy(base)
+    model = deepcopy(base)
+    if task.method == 'scratch':
+        model = new_model(learner, shown, config.seed, taught=False)
+        _keep_frozen(model, base)
     adapted = Adapted(model, manifest.kind, task.method, task.rank)
     fit = SceneFit(learner, model, batches, held_out, config, {}, make_accelerator(config))
     task.output.mkdir(parents=True, exist_ok=True)
@@ -69,3 +71,10 @@ def adapt_scenes(task: Adaptation, config: FitConfig = FEW_SCENES) -> dict[str, 
     pass_scene_gate(training, force=task.force)
     write_adapted(learner, adapted, fit, task.output, embodiment, training)
     return training
+
+
+def _keep_frozen(model: CliportModel, base: CliportModel) -> None:
+    """Give a new model the encoders that its base has from elsewhere: it could not learn them."""
+    for new, known in ((model.text, base.text), (model.semantic, base.semantic)):
+        if not any(parameter.requires_grad for parameter in known.parameters()):
+            new.load_state_dict(known.state_dict())

@@ -66,12 +66,12 @@ def tune_encoder(encoder: nn.Module, how: str, rank: int) -> None:
     """
     if how == 'full':
         return
-    encoder.requires_grad_(False)
     if how == 'frozen':
+        encoder.requires_grad_(False)
         _keep_evaluating(encoder)
         return
     _keep_batch_norms(encoder)
-    _add_matrices(encoder, rank)
+    _add_matrices(encoder, rank)  # which freezes the rest
 
 
 def _add_matrices(model: nn.Module, rank: int) -> None:
@@ -91,7 +91,7 @@ def without_adapters(model: nn.Module) -> nn.Module:
 
 
 def dense_layers(model: nn.Module) -> list[str]:
-    """Return the names of the dense layers that can be adapted.
+    """Return the names of the dense layers that can be adapted: those that are not frozen.
 
     The output layer of PyTorch's own attention is left out: it is never called, only its weight is
     read.
@@ -102,7 +102,9 @@ def dense_layers(model: nn.Module) -> list[str]:
     return [
         name
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and not name.startswith(inside)
+        if isinstance(module, nn.Linear)
+        and module.weight.requires_grad
+        and not name.startswith(inside)
     ]
 
 

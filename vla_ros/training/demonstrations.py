@@ -40,8 +40,8 @@ MM = 1000.0
 MOST_MM = np.iinfo(np.uint16).max
 MOST_FAILURES = 0.5
 """Share of failed demonstrations beyond which recording gives up."""
-WITHOUT_THEM = 10
-"""So many times as many scenes are looked at where some objects are left out."""
+SCENES_WITHOUT = 10
+"""So many times as many scenes are looked at where some must not hold what is left out."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class DemonstrationConfig:
         tasks: which, in turn.
         episodes: demonstrations that are kept, each of a scene of its own.
         camera: looks down on the table and measures depth.
-        leave_out: names of objects that are never asked for.
+        leave_out: names of objects and bowls that are in no scene.
     """
 
     tasks: tuple[str, ...] = TASKS
@@ -80,8 +80,8 @@ class DemonstrationConfig:
     @property
     def last_seed(self) -> int:
         """One after the last seed that may be tried."""
-        useless = WITHOUT_THEM if self.leave_out else 1
-        return self.first_seed + useless * round(self.episodes / MOST_FAILURES)
+        scenes = SCENES_WITHOUT if self.leave_out else 1
+        return self.first_seed + scenes * round(self.episodes / MOST_FAILURES)
 
     def spec(self, arm: Embodiment) -> Spec:
         """Return the features of the data set."""
@@ -104,7 +104,8 @@ def record_demonstrations(config: DemonstrationConfig, folder: Path) -> int:
     Seeds are tried in order until so many demonstrations succeeded, whatever was interrupted.
 
     Raises:
-        ConfigError: an arm without such a camera, or demonstrations fail more often than not.
+        ConfigError: an arm without such a camera, demonstrations fail more often than not, or too
+            few scenes are without what is left out.
         DatasetError: the folder holds a data set of other features, or other files.
     """
     arm = load_arm(config.arm)
@@ -164,7 +165,8 @@ class Demonstrator:
         env = TaskEnv(world, task, step_s=STEP_S, cameras=())
         world.reset(seed, task)
         found = [goal for goal in goals(world) if goal.task == task]
-        if not found or set(config.leave_out) & {thing.name for thing in world.objects}:
+        there = {thing.name for thing in (*world.objects, *world.containers)}
+        if not found or there & set(config.leave_out):
             return None
         goal = choose_goal(found, np.random.default_rng([seed, 3]))
         env.reset(seed=seed, options={'goal': goal})

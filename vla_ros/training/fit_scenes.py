@@ -39,8 +39,10 @@ def fit_scenes(run: Run, config: FitConfig, *, restart: bool = False) -> dict[st
     off goes on where its state was saved last, unless `restart`.
 
     Raises:
+        CheckpointError: a base of another kind, or a damaged one.
         ConfigError: data without depth or points, unknown settings, an unfinished training with
-            other settings, or a model that is no better than the middle of all demonstrations.
+            other settings, or a model that is no better than its base or than the middle of all
+            demonstrations.
         DatasetError: no data set, or a damaged one.
     """
     if config.leave_out:

@@ -21,8 +21,8 @@ def leave_out(table: Table, said: Sequence[str], names: Sequence[str]) -> Table:
     """Return a table that asks for no goal of these tasks, objects or bowls, and shows none.
 
     In each frame other labels take the place of theirs; a frame without others is never drawn,
-    and neither is one with such an object or bowl in its scene. What is always there and never
-    asked for teaches that it is never meant.
+    and neither is one with such an object or bowl in its scene, where the data say what is there:
+    what is seen and never asked for teaches that it is never meant.
 
     Args:
         table: of all goals.

@@ -43,8 +43,8 @@ def restore(
     check_embodiment(folder, manifest, embodiment)
     if manifest.kind not in kinds:
         raise CheckpointError(
-            f"'{folder}' is of kind '{manifest.kind}'; what goes on learning from such data is: "
-            f'{", ".join(kinds)}'
+            f"'{folder}' is of kind '{manifest.kind}', and what learns from such data is: "
+            f'{", ".join(kinds)} (cliport: from demonstrations, with --policy cliport)'
         )
     with naming_misfits(folder):
         learner, model = RESTORE[manifest.kind](folder, manifest)

@@ -55,7 +55,7 @@ def pass_scene_gate(training: dict[str, Any], *, force: bool) -> None:
             lost.append(f'it is off by {off:.0f} mm in all, its base by {before:.0f} mm')
     if lost and not force:
         raise ConfigError(
-            f'on demonstrations held back the model is no better than none: {" and ".join(lost)}. '
+            f'on demonstrations held back the model is no better: {" and ".join(lost)}. '
             'No checkpoint was written. Train longer, record more demonstrations, or write it '
             'all the same with --force'
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,8 @@ from vla_ros.policies.cliport.model import CliportModel
 from vla_ros.policies.cliport.policy import CliportPolicy
 from vla_ros.policies.registry import load_policy
 from vla_ros.sim.tasks.language import sample_sentence, sentence, task_vocabulary
+from vla_ros.training.adapt_scenes import _keep_frozen
+from vla_ros.training.adapters import dense_layers
 from vla_ros.training.demonstrations import DemonstrationConfig, record_demonstrations
 from vla_ros.training.fit import make_accelerator
 from vla_ros.training.fit_config import FitConfig
@@ -28,6 +31,7 @@ from vla_ros.training.fit_scenes import SceneFit
 from vla_ros.training.learners.cliport import CliportLearner
 from vla_ros.training.learners.words import teach_words
 from vla_ros.training.restored import SCENE_KINDS, restore
+from vla_ros.training.scene_gate import pass_scene_gate
 from vla_ros.training.scenes import SceneBatches, load_examples
 from vla_ros.training.speech import every_goal
 
@@ -109,7 +113,7 @@ def test_the_command_trains_resumes_and_serves(
     output = tmp_path / 'run'
     words = ['train', str(recipe), '--data', str(data), '--output', str(output), '--steps', '2']
     assert main(words) == 2
-    assert 'no better than none' in capsys.readouterr().err
+    assert 'no better: its picks are off' in capsys.readouterr().err
     assert main([*words, '--force']) == 0
     assert 'going on after step 2' in capsys.readouterr().out
     assert isinstance(load_policy(str(output), ARM), CliportPolicy)
@@ -154,7 +158,7 @@ def test_it_adapts_to_a_few_demonstrations(
     line = f'adapt --base {base} --data {data} --output {output} --method {method} --steps 3'
     line += ' --episodes 3 --batch-images 1 --learning-rate 0.01 --device cpu --force'
     assert main(line.split()) == 0
-    assert 'decided rightly, by the base' in capsys.readouterr().out
+    assert 'decided rightly, picks off by' in capsys.readouterr().out
     assert isinstance(load_policy(str(output), ARM), CliportPolicy)
     training = read_manifest(output).training
     assert training['demonstrations'] == 3 and training['method'] == method
@@ -170,6 +174,40 @@ def test_it_adapts_to_a_few_demonstrations(
         assert 'attention.streams.semantic.head.weight' in changed
 
 
+def test_what_is_frozen_is_neither_adapted_nor_made_anew() -> None:
+    base, anew = CliportModel(CONFIG), CliportModel(CONFIG)
+    base.text.requires_grad_(False)
+    assert not any(name.startswith('text.') for name in dense_layers(base))
+    _keep_frozen(anew, base)
+    for name, value in base.state_dict().items():
+        same = torch.equal(value, anew.state_dict()[name])
+        if name in ('text.words.weight', 'primitive.weight'):
+            assert same == name.startswith('text.'), name
+
+
+@pytest.mark.parametrize(
+    'off, says',
+    [
+        ({'pick_mm': 30.0}, 'its picks are off by 30 mm, the middle of all picks by 20 mm'),
+        ({'base_place_mm': 5.0}, 'it is off by 20 mm in all, its base by 20 mm'),
+        ({'place_mm': float('nan')}, 'its places are off by nan mm'),
+    ],
+)
+def test_the_gate_names_whom_a_model_does_not_beat(off: dict[str, float], says: str) -> None:
+    good = {
+        'pick_mm': 10.0, 'place_mm': 10.0, 'middle_pick_mm': 20.0, 'middle_place_mm': 20.0,
+        'base_pick_mm': 15.0, 'base_place_mm': 15.0,
+    }  # fmt: skip
+    training: dict[str, Any] = {'held_out': good}
+    pass_scene_gate(training, force=False)
+    assert 'forced' not in training
+    training = {'held_out': good | off}
+    with pytest.raises(ConfigError, match=says):
+        pass_scene_gate(training, force=False)
+    pass_scene_gate(training, force=True)
+    assert says in training['forced']
+
+
 def test_bases_of_frames_and_of_scenes_are_not_taken_for_each_other(
     data: Path, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -180,6 +218,10 @@ def test_bases_of_frames_and_of_scenes_are_not_taken_for_each_other(
     ):
         assert main([*words, '--policy', policy, '--base', name]) == 2
         assert says in capsys.readouterr().err
+    sized = tmp_path / 'sized.yaml'
+    sized.write_text('policy: cliport\nmodel: {base_channels: 4}\n')
+    assert main([words[0], str(sized), *words[1:], '--base', str(base)]) == 2
+    assert 'as it is' in capsys.readouterr().err
     few = ['adapt', '--base', str(base), '--data', str(data), '--output', str(tmp_path / 'few')]
     assert main([*few, '--episodes', '6']) == 2
     assert '6 episodes' in capsys.readouterr().err
