@@ -29,6 +29,7 @@ import matplotlib.pyplot as plt
 METHODS = {'lora': 'LoRA, rank 8', 'head': 'head only', 'scratch': 'from scratch'}
 COUNTS = (5, 10, 50)
 LEARNING_RATE = 1e-3
+OFF, BASE_OFF, STILL_OFF = 'action_rad_s', 'base_action_rad_s', 'hold_still_rad_s'
 
 
 def main() -> None:
@@ -51,7 +52,7 @@ def main() -> None:
 
 
 def one(args: argparse.Namespace, method: str, count: int) -> dict[str, float]:
-    """Adapt by a method on so many episodes; return what the evaluation says."""
+    """Adapt by a method on so many episodes; return what gate and evaluation say."""
     folder = args.output / f'{method}-{count}'
     if not (folder / 'manifest.json').is_file():
         run(
@@ -59,7 +60,8 @@ def one(args: argparse.Namespace, method: str, count: int) -> dict[str, float]:
             '--method', method, '--episodes', count, '--steps', args.steps, '--threads', 1,
             '--learning-rate', LEARNING_RATE, '--force',
         )  # fmt: skip
-    return judge(args, folder, args.output / f'{method}-{count}.json')
+    held_out = json.loads((folder / 'manifest.json').read_text())['training']['held_out']
+    return judge(args, folder, args.output / f'{method}-{count}.json') | held_out
 
 
 def judge(args: argparse.Namespace, policy: Path | str, path: Path) -> dict[str, float]:
@@ -82,30 +84,32 @@ def run(*line: object) -> None:
 def show(
     found: dict[tuple[str, int], dict[str, float]], base: dict, args: argparse.Namespace
 ) -> None:
-    """Print a table and draw a figure."""
-    figure, axes = plt.subplots(figsize=(6, 3.6), layout='constrained')
+    """Print a table, and draw errors on held-out episodes beside the share of pushes met."""
+    figure, (errors, rates) = plt.subplots(1, 2, figsize=(9, 3.6), layout='constrained')
     for k, method in enumerate(METHODS):
         rows = [found[method, count] for count in COUNTS]
-        rates = [100 * row['success_rate'] for row in rows]
-        low, high = ([100 * row['wilson_95'][k] for row in rows] for k in (0, 1))
-        errors = [
-            [rate - at for rate, at in zip(rates, low, strict=True)],
-            [at - rate for rate, at in zip(rates, high, strict=True)],
-        ]
         beside = [count * 1.06 ** (k - 1) for count in COUNTS]
-        axes.errorbar(beside, rates, errors, marker='o', capsize=3, label=METHODS[method])
-        cells = ' | '.join(f'{row["successes"]} of {args.trials}' for row in rows)
-        print(f'| {METHODS[method]} | {cells} |')
-    print(f'| the base | {base["successes"]} of {args.trials} |')
-    axes.axhline(100 * base['success_rate'], color='grey', ls='--', label='the base, unadapted')
-    axes.set(
-        xscale='log', xticks=COUNTS, xticklabels=[str(count) for count in COUNTS], ylim=(-3, 103),
-        xlabel='episodes of pushing', ylabel='pushes met, % (bars: 95 %)',
-        title='A task that the base was kept from',
-    )  # fmt: skip
-    axes.minorticks_off()
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize='small')
+        errors.plot(beside, [row[OFF] for row in rows], marker='o', label=METHODS[method])
+        at = [100 * row['success_rate'] for row in rows]
+        low, high = ([100 * row['wilson_95'][end] for row in rows] for end in (0, 1))
+        bars = [
+            [rate - end for rate, end in zip(at, low, strict=True)],
+            [end - rate for rate, end in zip(at, high, strict=True)],
+        ]
+        rates.errorbar(beside, at, bars, marker='o', capsize=3, label=METHODS[method])
+        print(' | '.join((METHODS[method], *(f'{r[OFF]:.3f}, {r["successes"]}' for r in rows))))
+    known = found['lora', COUNTS[-1]]
+    print(f'the base: {known[BASE_OFF]:.3f}, {base["successes"]}; still: {known[STILL_OFF]:.3f}')
+    errors.axhline(known[BASE_OFF], color='grey', ls='--', label='the base')
+    errors.axhline(known[STILL_OFF], color='grey', ls=':', label='holding still')
+    errors.set(ylabel='error on held-out episodes, rad/s', ylim=(0, None))
+    rates.set(ylabel='pushes met, % (bars: 95 %)', ylim=(-3, 103))
+    for axes in (errors, rates):
+        axes.set(xscale='log', xlabel='episodes of pushing', xticks=COUNTS, xticklabels=COUNTS)
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False, fontsize='small')
+    figure.suptitle('A task that the base was kept from')
     figure.savefig(args.figure, dpi=150)
 
 
