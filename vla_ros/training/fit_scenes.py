@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from typing import Any, cast
 
 import torch
+from torch import nn
 
 from vla_ros.core.embodiment import Embodiment, load_arm
 from vla_ros.data.reader import Dataset, open_dataset
@@ -147,7 +148,7 @@ class SceneFit(Fit):
         """Return the batch as it is: it was changed when it was drawn."""
         return batch
 
-    def validate(self, batches: int = 1, model: Any = None) -> dict[str, float]:  # noqa: ANN401
+    def validate(self, batches: int = 1, model: nn.Module | None = None) -> dict[str, float]:
         """Return the errors on some of the demonstrations held back, the same every time."""
         return self.judge(self._held_back[:REPORTED], model)
 
@@ -161,7 +162,7 @@ class SceneFit(Fit):
             found |= {f'base_{name}': value for name, value in before.items()}
         return found
 
-    def judge(self, examples: list[Example], model: Any = None) -> dict[str, float]:  # noqa: ANN401
+    def judge(self, examples: list[Example], model: nn.Module | None = None) -> dict[str, float]:
         """Return the errors on examples, asked for in phrasings of training.
 
         Of the model that is trained, or of another one.
