@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vla_ros.core.embodiment import Embodiment, load_arm
 from vla_ros.data.reader import Dataset, open_dataset
 from vla_ros.errors import ConfigError, check_at_least, choose
+from vla_ros.policies.checkpoint import Manifest
 from vla_ros.training.adapters import METHODS, Adapted
 from vla_ros.training.fit import Fit, make_accelerator
 from vla_ros.training.fit_config import FitConfig
@@ -93,20 +94,9 @@ def adapt(task: Adaptation, config: FitConfig = FEW) -> dict[str, Any]:
         model = learner.build(ranges_of(shown))
     adapted = Adapted(model, manifest.kind, task.method, task.rank)
     fit = Fit(learner, model, batches, validation, config, {}, make_accelerator(config))
-    task.output.mkdir(parents=True, exist_ok=True)
-    take_few_steps(fit, config, task.output)
+    training = learn(task, adapted, fit, config, manifest)
     base = restore(task.base, embodiment)[1]
-    training = {
-        'command': task.command,
-        'base': {'name': task.base, 'weights_sha256': manifest.weights_sha256},
-        'data': str(task.data),
-        'frames': len(shown),
-        'method': task.method,
-        'trained_numbers': adapted.trained,
-        'config': asdict(config),
-        'minutes': round(fit.seconds / 60, 1),
-        'held_out': judge(fit, base.to(fit.device)),
-    }
+    training |= {'frames': len(shown), 'held_out': judge(fit, base.to(fit.device))}
     pass_gate(training, force=task.force)
     write_adapted(learner, adapted, fit, task.output, embodiment, training)
     return training
@@ -155,8 +145,24 @@ def write_adapted(
     draw_log(output / 'log.csv', output / 'log.png')
 
 
-def take_few_steps(fit: Fit, config: FitConfig, output: Path) -> None:
-    """Take all steps, with a progress bar and a log."""
+def learn(
+    task: Adaptation, adapted: Adapted, fit: Fit, config: FitConfig, manifest: Manifest
+) -> dict[str, Any]:
+    """Take all steps; return what the new manifest says of them, the base's given."""
+    task.output.mkdir(parents=True, exist_ok=True)
+    _steps(fit, config, task.output)
+    return {
+        'command': task.command,
+        'base': {'name': task.base, 'weights_sha256': manifest.weights_sha256},
+        'data': str(task.data),
+        'method': task.method,
+        'trained_numbers': adapted.trained,
+        'config': asdict(config),
+        'minutes': round(fit.seconds / 60, 1),
+    }
+
+
+def _steps(fit: Fit, config: FitConfig, output: Path) -> None:
     log = Log(output / 'log.csv')
     log.keep(0)
     columns = (TextColumn('adapt'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
 from vla_ros.core.embodiment import load_arm
 from vla_ros.data.reader import open_dataset
-from vla_ros.training.adapt import FEW, Adaptation, shares, take_few_steps, write_adapted
+from vla_ros.training.adapt import FEW, Adaptation, learn, shares, write_adapted
 from vla_ros.training.adapters import Adapted
 from vla_ros.training.fit import make_accelerator
 from vla_ros.training.fit_config import FitConfig
@@ -55,19 +55,8 @@ def adapt_scenes(task: Adaptation, config: FitConfig = FEW_SCENES) -> dict[str, 
         _keep_frozen(model, base)
     adapted = Adapted(model, manifest.kind, task.method, task.rank)
     fit = SceneFit(learner, model, batches, held_out, config, {}, make_accelerator(config))
-    task.output.mkdir(parents=True, exist_ok=True)
-    take_few_steps(fit, config, task.output)
-    training = {
-        'command': task.command,
-        'base': {'name': task.base, 'weights_sha256': manifest.weights_sha256},
-        'data': str(task.data),
-        'demonstrations': len(shown),
-        'method': task.method,
-        'trained_numbers': adapted.trained,
-        'config': asdict(config),
-        'minutes': round(fit.seconds / 60, 1),
-        'held_out': fit.rated(shown, held_out, base),
-    }
+    training = learn(task, adapted, fit, config, manifest)
+    training |= {'demonstrations': len(shown), 'held_out': fit.rated(shown, held_out, base)}
     pass_scene_gate(training, force=task.force)
     write_adapted(learner, adapted, fit, task.output, embodiment, training)
     return training
