@@ -62,12 +62,13 @@ def main(
             ),
             output or Path('datasets/demonstrations'),
         )
-    if names == REACH and not hold_out_pairs and not policy:
+    if names == REACH and not policy:
         config = CollectConfig(
             episodes=CollectConfig.episodes if episodes is None else episodes,
             first_seed=seed,
             arm=arm,
             workers=workers,
+            leave_out=leave_out,
         )
         folder = output or Path('datasets/reach')
         shards = collect(config, folder)

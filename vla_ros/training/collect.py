@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from vla_ros.core.embodiment import Embodiment, load_arm
 from vla_ros.core.limiter import Limiter
-from vla_ros.errors import ConfigError
+from vla_ros.errors import ConfigError, choose
 from vla_ros.policies.preprocessing import scale_image
 from vla_ros.sim.env import CONTROL_PERIOD_S
 from vla_ros.sim.expert import ReachExpert
@@ -31,10 +31,17 @@ from vla_ros.training.episodes import (
 )
 from vla_ros.types import FloatArray
 
+SCENES_TRIED = 100
+OBJECTS = tuple(kind.name for kind in OBJECT_KINDS)
+
 
 @dataclass(frozen=True)
 class CollectConfig:
-    """What is recorded. Times in seconds, velocities in rad/s."""
+    """What is recorded. Times in seconds, velocities in rad/s.
+
+    Attributes:
+        leave_out: names of objects that are in no scene.
+    """
 
     episodes: int = 2400
     first_seed: int = 0
@@ -47,12 +54,15 @@ class CollectConfig:
     episode_steps: int = 36
     steps_per_frame: int = 2
     noise_rad_s: float = 0.15
+    leave_out: tuple[str, ...] = ()
     workers: int = 2
 
     def __post_init__(self) -> None:
         """Refuse what cannot be recorded, held-out seeds above all."""
         if self.episodes < 1 or self.workers < 1:
             raise ConfigError('episodes and workers must be at least 1')
+        for name in self.leave_out:
+            choose('leave_out', name, OBJECTS)
         held_out = shipped_phrasings().held_out_first_seed
         if self.first_seed < 0 or self.first_seed + self.episodes > held_out:
             raise ConfigError(
@@ -65,6 +75,7 @@ class CollectConfig:
         return DatasetInfo(
             'reach', embodiment.name, embodiment.joints, self.camera, self.image_width,
             self.image_height, self.chunk_steps, self.step_s, self.first_seed, self.episodes,
+            leave_out=self.leave_out,
         )  # fmt: skip
 
 
@@ -135,7 +146,7 @@ def _episode(
 ) -> list[tuple[np.ndarray, ...]]:
     """Drive to one object, then to another, with noise on the velocity that is executed."""
     rng = np.random.default_rng([seed, 1])
-    world.reset(seed)
+    lay(world, seed, rng, config.leave_out)
     world.set_joint_positions(start_pose(expert, world.embodiment, rng))
     limiter = Limiter(world.embodiment, CONTROL_PERIOD_S)
     names = [o.name for o in world.objects]
@@ -159,6 +170,38 @@ def _episode(
     return rows
 
 
+def lay(
+    world: World,
+    seed: int,
+    rng: np.random.Generator,
+    leave_out: Collection[str],
+    task: str = 'reach',
+    useful: Callable[[], object] = lambda: True,
+) -> None:
+    """Lay the scene of a seed; another one where something is in it that is left out.
+
+    What is seen and never asked for teaches that it is never meant.
+
+    Args:
+        world: in which it is laid.
+        seed: of the scene.
+        rng: draws further seeds.
+        leave_out: names of objects and bowls.
+        task: whose scenes.
+        useful: whether the scene that has been laid is of use.
+
+    Raises:
+        ConfigError: no scene is found.
+    """
+    for _ in range(SCENES_TRIED):
+        world.reset(seed, task)
+        there = {thing.name for thing in (*world.objects, *world.containers)}
+        if not there & set(leave_out) and useful():
+            return
+        seed = int(rng.integers(shipped_phrasings().held_out_first_seed))
+    raise ConfigError(f'in none of {SCENES_TRIED} scenes anything can be done that is asked for')
+
+
 def start_pose(expert: ReachExpert, arm: Embodiment, rng: np.random.Generator) -> FloatArray:
     """Return home, a little disturbed, or a pose with the tool anywhere over the table."""
     position = arm.home_rad + rng.normal(0.0, 0.05, 7)
@@ -177,8 +220,7 @@ def _frame(
     chunks: FloatArray,
 ) -> tuple[np.ndarray, ...]:
     image = scale_image(world.render(config.camera), config.image_width, config.image_height)
-    names = [kind.name for kind in OBJECT_KINDS]
     objects = world.objects
-    kinds = np.array([names.index(o.name) for o in objects])
+    kinds = np.array([OBJECTS.index(o.name) for o in objects])
     pixels = np.array([world.project(config.camera, o.position_m) for o in objects])
     return image, position, kinds, targets, pixels, chunks

@@ -37,6 +37,7 @@ class DatasetInfo:
     first_seed: int
     episodes: int
     format: int = FORMAT
+    leave_out: tuple[str, ...] = ()
 
     @property
     def shards(self) -> int:
@@ -106,7 +107,8 @@ def read_info(folder: Path) -> DatasetInfo:
     content = json.loads(path.read_text(encoding='utf-8'))
     if content.get('format') != FORMAT:
         raise ConfigError(f'{path}: format {content.get("format")}, this version reads {FORMAT}')
-    content['joints'] = tuple(content['joints'])
+    for name in ('joints', 'leave_out'):
+        content[name] = tuple(content.get(name, ()))
     return DatasetInfo(**content)
 
 

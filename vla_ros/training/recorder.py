@@ -18,7 +18,6 @@ from vla_ros.errors import ConfigError
 from vla_ros.policies.preprocessing import scale_image
 from vla_ros.policies.registry import load_policy
 from vla_ros.sim.expert import ReachExpert
-from vla_ros.sim.grammar import shipped_phrasings
 from vla_ros.sim.scene import THINGS
 from vla_ros.sim.tasks.drive import Drive
 from vla_ros.sim.tasks.env import choose_goal
@@ -29,7 +28,7 @@ from vla_ros.sim.tasks.labels import Labeller
 from vla_ros.sim.tasks.language import sample_sentence, sentence
 from vla_ros.sim.world import World
 from vla_ros.training.chunks import action_at
-from vla_ros.training.collect import start_pose
+from vla_ros.training.collect import lay, start_pose
 from vla_ros.types import (
     ARM_JOINTS,
     EXECUTION_HORIZON,
@@ -49,7 +48,6 @@ PATIENCE_STEPS = 110
 CHANGE_OF_MIND = 0.015  # a step
 POLICY_SHARE = 0.75  # of the goals, where a policy drives at all
 NEAR_SHARE = 0.5  # of the episodes begin near the object that is asked for first
-SCENES_TRIED = 100
 LEAD_SHARE = 0.7  # of the episodes begin on the way to a goal: ends of long ones are seen, too
 LEAD_STEPS = 60  # most of them
 NEAR_M = ((-0.05, -0.05, 0.06), (0.05, 0.05, 0.16))  # of its centre
@@ -114,20 +112,9 @@ class Recorder:
         return {thing.name for thing in (*self.world.objects, *self.world.containers)}
 
     def _lay(self, seed: int, rng: np.random.Generator) -> None:
-        """Lay the scene of a seed; another one where nothing that is asked for can be done.
-
-        And where something is that is left out: what is seen and never asked for teaches that it
-        is never meant.
-        """
+        """Lay the scene of a seed; another one where nothing that is asked for can be done."""
         task = self._config.tasks[seed % len(self._config.tasks)]
-        for _ in range(SCENES_TRIED):
-            self.world.reset(seed, task)
-            if not self._there() & set(self._config.leave_out) and self._possible():
-                return
-            seed = int(rng.integers(shipped_phrasings().held_out_first_seed))
-        raise ConfigError(
-            f'in none of {SCENES_TRIED} scenes anything can be done that is asked for'
-        )
+        lay(self.world, seed, rng, self._config.leave_out, task, self._possible)
 
     def _place_arm(self, near: str, rng: np.random.Generator) -> None:
         """Begin at home, anywhere over the table, or near an object."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,12 +29,26 @@ class SentenceSampler:
 
     Words that carry no meaning for the task are exchanged for unknown ones, and unknown ones are
     put in between, so that the model learns to look for the object's name in any sentence.
+
+    Args:
+        tokenizer: makes tokens of them.
+        length: most tokens of one.
+        seed: of everything that is drawn.
+        kinds: what may be named. What is in no scene of the data should not, else it would be
+            learned to be refused.
     """
 
-    def __init__(self, tokenizer: WordTokenizer, length: int, seed: int) -> None:
+    def __init__(
+        self,
+        tokenizer: WordTokenizer,
+        length: int,
+        seed: int,
+        kinds: Collection[int] = range(len(OBJECT_KINDS)),
+    ) -> None:
         self._encode = tokenizer.encode
         self._first_word = tokenizer.first_word
         self._length = length
+        self._kinds = tuple(OBJECT_KINDS[k] for k in sorted(kinds))
         self.generator = np.random.default_rng(seed)
         meaning = [*COLOURS, *UNKNOWN_COLOURS, *UNKNOWN_SHAPES, *NEGATING_WORDS]
         meaning += [word for words in SHAPE_WORDS.values() for word in words]
@@ -47,7 +63,8 @@ class SentenceSampler:
         """Return the tokens of a sentence that none of the object kinds on the table answers."""
         if self.generator.random() < 0.1:
             return self._noise(int(self.generator.integers(1, 9)))
-        return self._strange(sample_refusal(tuple(OBJECT_KINDS[k] for k in kinds), self.generator))
+        present = tuple(OBJECT_KINDS[k] for k in kinds)
+        return self._strange(sample_refusal(present, self.generator, self._kinds))
 
     def batch(
         self, kinds: NDArray[np.int64], per_image: int, refusals: int

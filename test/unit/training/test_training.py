@@ -1,8 +1,10 @@
 """Recording is resumable and refuses held-out seeds; training learns; figures are right."""
 
+import itertools
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -35,9 +37,9 @@ def recorded(tmp_path_factory):
     return folder
 
 
-def sampler(length=24):
+def sampler(length=24, **more):
     config = VlaConfig(vocabulary=tuple(vocabulary()))
-    return SentenceSampler(build_tokenizer(config), length, seed=0)
+    return SentenceSampler(build_tokenizer(config), length, seed=0, **more)
 
 
 def test_frames_are_labelled_for_every_object(recorded):
@@ -59,6 +61,25 @@ def test_recording_goes_on_where_it_stopped_and_is_reproducible(recorded, tmp_pa
     assert np.array_equal(first.velocities_rad_s, again.velocities_rad_s)
     assert np.array_equal(first.images, again.images)
     assert shard_path(recorded, 0).read_bytes() == before
+
+
+def test_what_is_left_out_is_in_no_scene_and_never_named(tmp_path):
+    names = tuple(kind.name for kind in OBJECT_KINDS[:3])
+    collect(replace(SMALL, leave_out=names), tmp_path)
+    assert read_info(tmp_path).leave_out == names
+    frames = read_frames(tmp_path)
+    assert frames.kinds.min() >= 3
+    encode = build_tokenizer(VlaConfig(vocabulary=tuple(vocabulary()))).encode
+    left_out = {tuple(encode(name)) for name in names}
+
+    def named(speaker):
+        rows = [speaker.refusal(frames.kinds[0]) for _ in range(300)]
+        return left_out & {pair for row in rows for pair in itertools.pairwise(row)}
+
+    assert named(sampler())
+    assert not named(sampler(kinds=np.unique(frames.kinds).tolist()))
+    with pytest.raises(ConfigError, match='blue moon'):
+        CollectConfig(leave_out=('blue moon',))
 
 
 def test_a_folder_of_another_recording_is_left_alone(recorded):
