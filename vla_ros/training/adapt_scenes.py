@@ -51,7 +51,7 @@ def adapt_scenes(task: Adaptation, config: FitConfig = FEW_SCENES) -> dict[str, 
     torch.manual_seed(config.seed)
     model = deepcopy(base)
     if task.method == 'scratch':
-        model = new_model(learner, shown, config.seed, taught=False)
+        model = new_model(learner, shown, config, taught=False)
         _keep_frozen(model, base)
     adapted = Adapted(model, manifest.kind, task.method, task.rank)
     fit = SceneFit(learner, model, batches, held_out, config, {}, make_accelerator(config))

@@ -32,6 +32,8 @@ class FitConfig:
         leave_out: tasks, objects and bowls of the simulator that are never asked for, although the
             data do, nor named to be refused, nor on the table, to see how a policy takes what is
             new to it.
+        recolour: exchange colours in each scene and its sentence alike (`training.recolour`; kind
+            cliport only). Not for data that keep pairs of colour and shape out: it makes them.
         compile: let torch compile the model; pays on GPUs, for long trainings.
     """
 
@@ -51,6 +53,7 @@ class FitConfig:
     threads: int = 0
     brightness: float = 0.25
     noise: float = 4.0
+    recolour: bool = False
     compile: bool = False
     head_steps: int = 0
     drive_steps: int = 1000

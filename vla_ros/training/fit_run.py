@@ -81,6 +81,8 @@ def fit_table(run: Run, config: FitConfig, *, restart: bool = False) -> dict[str
     learner, base = _beginning(run, embodiment)
     if config.head_steps and not isinstance(learner, VlaLearner):
         raise ConfigError(f"head_steps: {config.head_steps}; kind '{learner.kind}' takes none")
+    if config.recolour:
+        raise ConfigError(f"recolour: kind '{learner.kind}' takes none; cliport does")
     table, dataset = load_table(run.data, embodiment, learner.chunk_steps)
     table = leave_out(table, dataset.tasks, config.leave_out)
     begin = _validation_begin(dataset)

@@ -21,6 +21,7 @@ from vla_ros.training.fit_run import UNFINISHED, Run, take_steps, write_checkpoi
 from vla_ros.training.learners.cliport import CliportLearner, Example, Scene, Scenes
 from vla_ros.training.learners.kinds import make_learner
 from vla_ros.training.learners.words import teach_words
+from vla_ros.training.recolour import every_renaming
 from vla_ros.training.restored import SCENE_KINDS, restore
 from vla_ros.training.scene_gate import middle, pass_scene_gate
 from vla_ros.training.scenes import SceneBatches, load_examples
@@ -57,14 +58,15 @@ def fit_scenes(run: Run, config: FitConfig, *, restart: bool = False) -> dict[st
     shown, held_back = inside[:-kept_back], inside[-kept_back:]
     batches = SceneBatches(
         shown, images=config.images, brightness=config.brightness, noise=config.noise,
-        seed=config.seed, share=(accelerator.process_index, accelerator.num_processes),
+        recolour=config.recolour, seed=config.seed,
+        share=(accelerator.process_index, accelerator.num_processes),
     )  # fmt: skip
     settings = {name: value for name, value in asdict(config).items() if 'drive' not in name}
     settings |= {
         'data': str(run.data), 'kind': run.kind, 'demonstrations': len(shown), 'base': run.base,
     }  # fmt: skip
     resumed = (run.output / UNFINISHED).is_file() and not restart
-    model = deepcopy(base) or new_model(learner, shown, config.seed, taught=resumed)
+    model = deepcopy(base) or new_model(learner, shown, config, taught=resumed)
     if isinstance(model.text, WordEncoder):
         model.text.requires_grad_(False)
     fit = SceneFit(learner, model, batches, held_back, config, settings, accelerator)
@@ -101,14 +103,15 @@ def _beginning(
 
 
 def new_model(
-    learner: CliportLearner, shown: list[Example], seed: int, *, taught: bool
+    learner: CliportLearner, shown: list[Example], config: FitConfig, *, taught: bool
 ) -> CliportModel:
     """Return a new model, whose small sentence encoder knows the words, or will be given them."""
-    torch.manual_seed(seed)
+    torch.manual_seed(config.seed)
     model = learner.build(shown)
     if isinstance(model.text, WordEncoder) and not taught:
-        said = sorted({example.instruction for example in shown})
-        share = teach_words(model.text, learner.tokenize, said, seed)
+        said = {example.instruction for example in shown}
+        plain = every_renaming(said) if config.recolour else sorted(said)
+        share = teach_words(model.text, learner.tokenize, plain, config.seed)
         print(f'words first: {share:.0%} of sentences are understood')
     return model
 

@@ -1,4 +1,4 @@
-"""Demonstrations as CLIPort learns from them: read from a data set, turned, shifted, said anew."""
+"""Demonstrations as CLIPort learns from them: read, turned, shifted, recoloured, said anew."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from vla_ros.policies.cliport.height_map import HeightMap, height_map
 from vla_ros.policies.cliport.policy import calibration_of
 from vla_ros.policies.cliport.rotation import sampled
 from vla_ros.training.learners.cliport import Example, Scene, Scenes, example_from_points
+from vla_ros.training.recolour import ALL, recoloured, renamed
 from vla_ros.training.speech import Speech
 from vla_ros.types import ARM_JOINTS, FloatArray
 
@@ -82,6 +83,7 @@ class SceneBatches:
         images: a batch and process.
         brightness: share by which brightness and contrast are changed.
         noise: standard deviation of what is added to colours, of 255.
+        recolour: exchange colours in scene and sentence alike.
         seed: of everything that is drawn.
         share: (rank, ranks): each of several processes takes its part of the same batch.
     """
@@ -93,11 +95,12 @@ class SceneBatches:
         images: int,
         brightness: float = 0.0,
         noise: float = 0.0,
+        recolour: bool = False,
         seed: int = 0,
         share: tuple[int, int] = (0, 1),
     ) -> None:
         self._examples, self._images, self._share = examples, images, share
-        self._brightness, self._noise = brightness, noise
+        self._brightness, self._noise, self._recolour = brightness, noise, recolour
         self._speech = Speech([example.instruction for example in examples], seed)
         self._rng = np.random.default_rng([seed, 7])
 
@@ -115,6 +118,8 @@ class SceneBatches:
     def _scene(self, row: int) -> Scene:
         rng = self._rng
         example = replace(self._examples[row], instruction=self._speech.say(row))
+        if self._recolour:
+            example = in_other_colours(example, rng)
         pick, place = (
             augmented(example, rng, turn) for turn in (TURN_STD_RAD, PLACE_TURN_STD_RAD)
         )
@@ -127,6 +132,13 @@ class SceneBatches:
         colours += self._noise * self._rng.standard_normal(colours.shape, np.float32)
         lit = colours.clip(0, 255).astype(np.uint8)
         return replace(example, seen=HeightMap(lit, example.seen.heights_m))
+
+
+def in_other_colours(example: Example, rng: np.random.Generator) -> Example:
+    """Exchange colours at random in what is seen and said."""
+    colours, seen = ALL[rng.integers(len(ALL))], example.seen
+    seen = replace(seen, colours=recoloured(seen.colours, colours))
+    return replace(example, seen=seen, instruction=renamed(example.instruction, colours))
 
 
 def augmented(

@@ -21,6 +21,7 @@ from vla_ros.policies.cliport.config import CliportConfig
 from vla_ros.policies.cliport.model import CliportModel
 from vla_ros.policies.cliport.policy import CliportPolicy
 from vla_ros.policies.registry import load_policy
+from vla_ros.sim.scene import COLOURS
 from vla_ros.sim.tasks.language import sample_sentence, sentence, task_vocabulary
 from vla_ros.training.adapt_scenes import _keep_frozen
 from vla_ros.training.adapters import dense_layers
@@ -71,6 +72,19 @@ def test_losses_fall(data: Path) -> None:
         assert np.mean(seen[-10:]) < np.mean(seen[:5]) - 0.5, name
 
 
+def test_scenes_and_sentences_are_recoloured_alike(data: Path) -> None:
+    config = CliportConfig(vocabulary=tuple(task_vocabulary()))
+    examples = [e for e in load_examples(open_dataset(data), ARM, config) if e is not None]
+    named = []
+    for scene in SceneBatches(examples, images=100, recolour=True).draw().scenes:
+        place = scene.pick.seen.colours[scene.pick.pick].astype(float)
+        near = {name: np.dot(place, c) / np.linalg.norm(c) for name, c in COLOURS.items()}
+        (first, *_) = [word for word in scene.pick.instruction.split() if word in COLOURS]
+        named.append(first)
+        assert max(near, key=lambda name: near[name]) == first
+    assert set(named) == set(COLOURS)
+
+
 def test_a_resumed_training_ends_with_the_same_weights(data: Path, tmp_path: Path) -> None:
     whole, broken, resumed = (make_fit(data, PLAIN) for _ in range(3))
     for _ in range(6):
@@ -109,7 +123,8 @@ def test_the_command_trains_resumes_and_serves(
 ) -> None:
     recipe = tmp_path / 'tiny.yaml'
     model = ''.join(f'  {name}: {value}\n' for name, value in SMALL.items())
-    recipe.write_text(f'policy: cliport\ndrive_steps: 0\ndevice: cpu\nmodel:\n{model}')
+    settings = 'drive_steps: 0\ndevice: cpu\nrecolour: true'
+    recipe.write_text(f'policy: cliport\n{settings}\nmodel:\n{model}')
     output = tmp_path / 'run'
     words = ['train', str(recipe), '--data', str(data), '--output', str(output), '--steps', '2']
     assert main(words) == 2

@@ -179,3 +179,6 @@ def test_the_command_polishes_a_base(
     config.write_text('images: 2\nsteps: 0\nhead_steps: 2\n')
     assert main(['train', str(config), *words, str(output), '--policy', 'rt1']) == 2
     assert "head_steps: 2; kind 'rt1' takes none" in capsys.readouterr().err
+    config.write_text('images: 2\nsteps: 2\nrecolour: true\n')
+    assert main(['train', str(config), *words, str(output)]) == 2
+    assert "recolour: kind 'vla' takes none; cliport does" in capsys.readouterr().err
