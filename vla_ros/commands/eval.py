@@ -60,7 +60,8 @@ def main(
             processes and DDS, in real time.
         device: auto, cpu or cuda.
         workers: parallel processes, for sim.
-        backend: of joblib: loky is processes here; ray or dask use a cluster.
+        backend: of joblib: loky is processes here; dask:HOST:PORT is a scheduler of Dask, ray or
+            ray:ADDRESS a cluster of Ray.
     """
     check_json_file(json_file)
     check_at_least('workers', workers, 1)

@@ -25,7 +25,7 @@ Group = tuple[str, str]
 
 @dataclass(frozen=True)
 class EvalConfig:
-    """What is measured; `backend` is joblib's: loky here, ray or dask on a cluster."""
+    """What is measured; `backend` is where: see `cluster.spread`."""
 
     tasks: tuple[str, ...] = TASKS
     episodes: int = 100

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from threading import get_ident
 
-import joblib
 import numpy as np
 import torch
 
 from vla_ros.core.embodiment import load_arm
-from vla_ros.errors import ConfigError
 from vla_ros.policies.registry import load_policy
 from vla_ros.sim.tasks.env import TaskEnv
 from vla_ros.sim.tasks.episodes import TaskEpisode, judge_task
@@ -22,6 +20,7 @@ from vla_ros.sim.tasks.labels import Labeller
 from vla_ros.sim.tasks.perturb import add_distractors, change_light, move_cameras, unchanged
 from vla_ros.sim.world import World
 from vla_ros.training.chunks import action_at
+from vla_ros.training.cluster import HERE, spread
 from vla_ros.training.suites import Suite
 from vla_ros.types import (
     ARM_JOINTS,
@@ -224,7 +223,7 @@ def run_trials(
     arm: str = 'sim',
     device: str = 'auto',
     workers: int = 2,
-    backend: str = 'loky',
+    backend: str = HERE,
 ) -> Iterator[TrialResult]:
     """Run trials in parallel and yield how they ended, as they come.
 
@@ -234,7 +233,7 @@ def run_trials(
         arm: name or YAML file.
         device: of the policy.
         workers: processes.
-        backend: of joblib: 'loky' here, 'ray' or 'dask' on a cluster that is connected.
+        backend: see `cluster.spread`.
 
     Raises:
         ConfigError: there is no such policy, or no such backend here.
@@ -243,22 +242,9 @@ def run_trials(
         load_policy(policy, load_arm(arm), device)  # what is wrong is said here, not in a worker
     size = max(1, min(5, len(trials) // workers))
     parts = [trials[i : i + size] for i in range(0, len(trials), size)]
-    with _chosen_backend(backend):
-        parallel = joblib.Parallel(n_jobs=workers, return_as='generator_unordered')
-        jobs = (joblib.delayed(_run_part)(part, policy, arm, device) for part in parts)
-        for results in cast('Iterable[list[TrialResult]]', parallel(jobs)):
-            yield from results
-
-
-def _chosen_backend(name: str) -> joblib.parallel_config:
-    try:
-        if name == 'ray':
-            from ray.util.joblib import register_ray  # type: ignore[import-not-found]
-
-            register_ray()
-        return joblib.parallel_config(backend=name)
-    except (ValueError, ImportError) as error:
-        raise ConfigError(f"--backend '{name}': {error}") from error
+    jobs = ((part, policy, arm, device) for part in parts)
+    for results in spread(_run_part, jobs, workers=workers, backend=backend):
+        yield from results
 
 
 def film_trial(
@@ -270,7 +256,7 @@ def film_trial(
     return film
 
 
-_rigs: dict[tuple[str, str, str], tuple[World, PolicyBrain | ExpertBrain]] = {}
+_rigs: dict[tuple[int, str, str, str], tuple[World, PolicyBrain | ExpertBrain]] = {}
 
 
 def _run_part(part: Sequence[Trial], policy: str, arm: str, device: str) -> list[TrialResult]:
@@ -280,8 +266,8 @@ def _run_part(part: Sequence[Trial], policy: str, arm: str, device: str) -> list
 def _run_one(
     trial: Trial, policy: str, arm: str, device: str, film: list[ImageArray] | None
 ) -> TrialResult:
-    key = policy, arm, device
-    if key not in _rigs:  # one a process: an OpenGL context and weights are dear
+    key = get_ident(), policy, arm, device
+    if key not in _rigs:  # one a thread: an OpenGL context is dear, and belongs to one
         torch.set_num_threads(1)
         world = World(load_arm(arm))
         brain = ExpertBrain(world) if policy == EXPERT else PolicyBrain(policy, world, device)
