@@ -46,6 +46,7 @@ def main(
     learning_rate: float | None = None,
     batch_images: int | None = None,
     threads: int | None = None,
+    hues: float | None = None,
     arm: str | None = None,
     base: str = '',
     restart: bool = False,
@@ -71,6 +72,8 @@ def main(
         learning_rate: peak of the cosine schedule.
         batch_images: images a step, 32, each with several sentences; scenes of cliport, 2.
         threads: torch threads on the CPU; 0 leaves it to torch.
+        hues: share of images whose hues are turned, and what is in them named by its new colours,
+            so that a colour is learned for itself; for recordings of reach alone.
         arm: name in config/arms, or a YAML file, sim by default; the data must be of its joints.
         base: a checkpoint to go on with instead of a new model, such as one that drove while more
             was recorded (`vla-ros collect --policy`); what is written must be better than it.
@@ -85,10 +88,14 @@ def main(
     folder = Path(recipe.output or f'runs/{recipe.policy}-{where.name}')
     given = {
         'steps': steps, 'seed': seed, 'device': device, 'learning_rate': learning_rate,
-        'batch_images': batch_images, 'threads': threads,
+        'batch_images': batch_images, 'threads': threads, 'hues': hues,
     }  # fmt: skip
     given = {name: value for name, value in given.items() if value is not None}
     if (where / LAYOUT).is_file():
+        if hues is not None:
+            raise ConfigError(
+                f"hues: '{where}' is no recording of vla-ros collect for reach alone"
+            )
         from vla_ros.training.fit_config import FitConfig
         from vla_ros.training.fit_run import Run
 
@@ -105,7 +112,8 @@ def main(
         )
     from vla_ros.training.train import summary, train
 
-    train(where, folder, replace(TrainConfig(), **given), _command(), restart=restart)
+    settings = replace(TrainConfig(), **given)
+    train(where, folder, settings, _command(), restart=restart, force=force)
     print(summary(folder))
     print(f'next: vla-ros eval --policy {folder}')
     return 0

@@ -125,7 +125,9 @@ def sample_refusal(
             return phrase(template, sample_name(absent[rng.integers(len(absent))], rng))
         case 4:
             shape = rng.choice([w for words in SHAPE_WORDS.values() for w in words])
-            return phrase(template, f'{rng.choice(UNKNOWN_COLOURS)} {shape}')
+            known = {kind.colour for kind in kinds}
+            unknown = [colour for colour in UNKNOWN_COLOURS if colour not in known]
+            return phrase(template, f'{rng.choice(unknown)} {shape}')
         case 5:
             return phrase(template, f'{rng.choice([*COLOURS])} {rng.choice(UNKNOWN_SHAPES)}')
         case 6:

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from vla_ros.core.embodiment import Embodiment
 from vla_ros.policies.preprocessing import proprioception
+from vla_ros.sim.scene import OBJECT_KINDS, ObjectKind
 from vla_ros.training.config import TrainConfig
 from vla_ros.training.episodes import Frames
+from vla_ros.training.hues import Named, draw_turn, like, names, turned
 from vla_ros.training.sentences import SentenceSampler
 
 
@@ -40,6 +42,7 @@ class Batches:
         self._sampler = sampler
         self._config = config
         self._rng = np.random.default_rng(config.seed + 1)
+        self._left_out = set(OBJECT_KINDS).difference(sampler.kinds)
         self.proprioception = proprioception(
             embodiment, frames.joint_positions_rad.astype(np.float64)
         ).astype(np.float32)
@@ -58,13 +61,13 @@ class Batches:
         """Return the frames of the given rows with fresh sentences."""
         frames, config = self._frames, self._config
         per_image = config.sentences_per_image
-        ids, mask, asked = self._sampler.batch(
-            frames.kinds[rows], per_image, config.refusals_per_image
-        )
+        images, named, like = self._seen(rows)
+        refusals = config.refusals_per_image
+        ids, mask, asked = self._sampler.batch(named, per_image, refusals, like)
         owner = np.repeat(rows, per_image)
         which = np.maximum(asked, 0)
         arrays = (
-            frames.images[rows][:, None],
+            images[:, None],
             ids,
             mask,
             self.proprioception[owner],
@@ -74,6 +77,27 @@ class Batches:
             frames.pixels[owner, which],
         )
         return Batch(*(torch.from_numpy(array).to(device) for array in arrays))
+
+    def _seen(
+        self, rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.uint8], list[Named], list[set[ObjectKind]] | None]:
+        """Return images, what is called how in them, and what may be taken for what.
+
+        In a share of the images hues are turned.
+        """
+        images = self._frames.images[rows]
+        kinds = [tuple(OBJECT_KINDS[k] for k in row) for row in self._frames.kinds[rows]]
+        if not self._config.hues:
+            return images, [*kinds], None
+        turns = [
+            draw_turn(those, self._left_out, self._rng)
+            if self._rng.random() < self._config.hues
+            else 0.0
+            for those in kinds
+        ]
+        seen = np.stack([turned(i, by) if by else i for i, by in zip(images, turns, strict=True)])
+        pairs = [*zip(kinds, turns, strict=True)]
+        return seen, [names(*pair) for pair in pairs], [like(*pair) for pair in pairs]
 
 
 def jitter(images_BVHWC: Tensor, config: TrainConfig) -> Tensor:

@@ -9,7 +9,12 @@ from vla_ros.errors import ConfigError, check_at_least
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How it is trained; AdamW with a warm-up and a cosine to zero."""
+    """How it is trained; AdamW with a warm-up and a cosine to zero.
+
+    Attributes:
+        hues: share of images whose hues are turned, and what is in them called by its new colours:
+            see `training.hues`. The policy knows eight colours then.
+    """
 
     steps: int = 2200
     batch_images: int = 32
@@ -24,6 +29,7 @@ class TrainConfig:
     threads: int = 0
     brightness: float = 0.25
     noise: float = 4.0
+    hues: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
@@ -31,5 +37,7 @@ class TrainConfig:
             raise ConfigError('sentences_per_image is 1 to 5, refusals_per_image less than that')
         for name, least in (('steps', 1), ('batch_images', 1), ('seed', 0), ('threads', 0)):
             check_at_least(name, getattr(self, name), least)
+        if not 0 <= self.hues <= 1:
+            raise ConfigError(f'hues: {self.hues} is not within 0 and 1')
         if not 0 < self.learning_rate < 1:
             raise ConfigError(f'learning_rate: {self.learning_rate} is not within 0 and 1')

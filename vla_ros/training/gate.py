@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from vla_ros.data.reader import Dataset
 from vla_ros.errors import ConfigError
 from vla_ros.policies.checkpoint import Manifest
-from vla_ros.training.fit import Fit
 from vla_ros.training.table import CAMERA
+
+if TYPE_CHECKING:
+    from vla_ros.training.fit import Fit
 
 JUDGED_BATCHES = 8
 BASE, STILL, OWN = 'base_action_rad_s', 'hold_still_rad_s', 'action_rad_s'

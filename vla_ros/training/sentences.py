@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,8 @@ from vla_ros.sim.grammar import (
     sample_instruction,
     sample_refusal,
 )
-from vla_ros.sim.scene import COLOURS, OBJECT_KINDS
+from vla_ros.sim.scene import COLOURS, OBJECT_KINDS, ObjectKind
+from vla_ros.training.hues import Named
 
 STRANGE_SENTENCE = 0.6  # share of sentences that get words nobody taught
 STRANGE_WORD = 0.35  # share of their words that are exchanged
@@ -43,33 +44,42 @@ class SentenceSampler:
         tokenizer: WordTokenizer,
         length: int,
         seed: int,
-        kinds: Collection[int] = range(len(OBJECT_KINDS)),
+        kinds: Collection[ObjectKind] = OBJECT_KINDS,
     ) -> None:
         self._encode = tokenizer.encode
         self._first_word = tokenizer.first_word
         self._length = length
-        self._kinds = tuple(OBJECT_KINDS[k] for k in sorted(kinds))
+        self.kinds = tuple(kinds)
         self.generator = np.random.default_rng(seed)
         meaning = [*COLOURS, *UNKNOWN_COLOURS, *UNKNOWN_SHAPES, *NEGATING_WORDS]
         meaning += [word for words in SHAPE_WORDS.values() for word in words]
         meaning += [w for text in OBJECT_PHRASES for w in text.split() if '{' not in w]
         self._meaning = {token for word in meaning for token in tokenizer.encode(word)}
 
-    def positive(self, kind: int) -> list[int]:
+    def positive(self, kind: ObjectKind) -> list[int]:
         """Return the tokens of a sentence that asks for an object kind."""
-        return self._strange(sample_instruction(OBJECT_KINDS[kind], self.generator))
+        return self._strange(sample_instruction(kind, self.generator))
 
-    def refusal(self, kinds: NDArray[np.int64]) -> list[int]:
+    def refusal(self, present: Collection[ObjectKind]) -> list[int]:
         """Return the tokens of a sentence that none of the object kinds on the table answers."""
         if self.generator.random() < 0.1:
             return self._noise(int(self.generator.integers(1, 9)))
-        present = tuple(OBJECT_KINDS[k] for k in kinds)
-        return self._strange(sample_refusal(present, self.generator, self._kinds))
+        return self._strange(sample_refusal(tuple(present), self.generator, self.kinds))
 
     def batch(
-        self, kinds: NDArray[np.int64], per_image: int, refusals: int
+        self,
+        images: Sequence[Named],
+        per_image: int,
+        refusals: int,
+        like: Sequence[Collection[ObjectKind]] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:
-        """Draw `per_image` sentences for each of B images with objects (B, O).
+        """Draw `per_image` sentences for each of B images.
+
+        Args:
+            images: what the objects of each are called.
+            per_image: sentences.
+            refusals: as many of them ask for what is not there.
+            like: what may be taken for being there, if that is more.
 
         Returns:
             ids and mask, (B * per_image, L), and which object each asks for, (B * per_image,);
@@ -77,10 +87,15 @@ class SentenceSampler:
         """
         rows: list[list[int]] = []
         asked: list[int] = []
-        for present in kinds:
-            chosen = self.generator.choice(len(present), per_image - refusals, replace=False)
-            rows += [self.positive(present[c]) for c in chosen]
-            rows += [self.refusal(present) for _ in range(refusals)]
+        for image, named in enumerate(images):
+            known = [k for k, kind in enumerate(named) if kind is not None]
+            count = per_image - refusals
+            chosen = self.generator.choice(known, count, replace=len(known) < count)
+            present = tuple(kind for kind in named if kind is not None)
+            rows += [self.positive(kind) for c in chosen if (kind := named[c]) is not None]
+            rows += [
+                self.refusal(present if like is None else like[image]) for _ in range(refusals)
+            ]
             asked += [*chosen.tolist(), *[-1] * refusals]
         return *pad(rows), np.array(asked)
 

@@ -20,9 +20,12 @@ from vla_ros.policies.vla.loading import save_vla
 from vla_ros.policies.vla.model import VlaModel
 from vla_ros.policies.vla.tokenizer import WordTokenizer
 from vla_ros.sim.grammar import vocabulary
+from vla_ros.sim.scene import OBJECT_KINDS, ObjectKind
 from vla_ros.training.batches import Batches
 from vla_ros.training.config import TrainConfig
 from vla_ros.training.episodes import DatasetInfo, Frames, read_frames, read_info
+from vla_ros.training.gate import pass_gate
+from vla_ros.training.hues import EVERY
 from vla_ros.training.log import Log
 from vla_ros.training.sentences import SentenceSampler
 from vla_ros.training.trainer import Trainer
@@ -42,15 +45,22 @@ def set_statistics(model: VlaModel, batches: Batches, frames: Frames) -> None:
 
 
 def train(
-    folder: Path, output: Path, config: TrainConfig, command: str = '', *, restart: bool = False
+    folder: Path,
+    output: Path,
+    config: TrainConfig,
+    command: str = '',
+    *,
+    restart: bool = False,
+    force: bool = False,
 ) -> VlaModel:
     """Train on the data set in `folder` and write a checkpoint to `output`.
 
     A training that was broken off there goes on where its state was saved last, unless `restart`.
 
     Raises:
-        ConfigError: no data set there, one recorded with other joints than the arm has, or an
-            unfinished training with other settings in `output`.
+        ConfigError: no data set there, one recorded with other joints than the arm has, an
+            unfinished training with other settings in `output`, or a model that is no better than
+            an arm that holds still, unless `force`.
     """
     info = read_info(folder)
     embodiment = load_arm(info.arm)
@@ -72,7 +82,7 @@ def train(
     model_config = _model_config(info)
     tokenizer = build_tokenizer(model_config)
     assert isinstance(tokenizer, WordTokenizer)
-    kinds = np.unique(frames.kinds).tolist()
+    kinds = _named(frames, config)
     sampler = SentenceSampler(tokenizer, model_config.language_tokens, config.seed, kinds)
     held_back = int(len(frames) * (1 - VALIDATION_SHARE))
     batches = Batches(_rows(frames, slice(0, held_back)), embodiment, sampler, config)
@@ -89,10 +99,21 @@ def train(
         'frames': len(frames),
         'config': asdict(config),
         'minutes': round(trainer.seconds / 60, 1),
+        'held_out': {name: round(value, 5) for name, value in trainer.judge().items()},
     }
+    pass_gate(training, force=force)
     save_vla(output, model, embodiment, training)
     (output / UNFINISHED).unlink(missing_ok=True)
     return model
+
+
+def _named(frames: Frames, config: TrainConfig) -> list[ObjectKind]:
+    """Return what sentences may name: what the data hold, and in what colours it is shown."""
+    recorded = [OBJECT_KINDS[k] for k in np.unique(frames.kinds)]
+    if not config.hues:
+        return recorded
+    left_out = set(OBJECT_KINDS).difference(recorded)
+    return [kind for kind in EVERY if kind not in left_out]
 
 
 def _model_config(info: DatasetInfo) -> VlaConfig:

@@ -14,6 +14,7 @@ from vla_ros.errors import ConfigError
 from vla_ros.policies.vla.model import VlaModel
 from vla_ros.training.batches import Batches, jitter
 from vla_ros.training.config import TrainConfig
+from vla_ros.training.gate import JUDGED_BATCHES, OWN, STILL
 from vla_ros.training.objective import losses, run_model
 
 
@@ -64,16 +65,25 @@ class Trainer:
         self.steps_done += 1
         return {name: float(term.detach()) for name, term in terms.items()}
 
+    def judge(self) -> dict[str, float]:
+        """Return what the gate looks at, on several batches of held-back frames."""
+        rows = [self.validate() for _ in range(JUDGED_BATCHES)]
+        return {name: float(np.mean([r[f'val_{name}'] for r in rows])) for name in (OWN, STILL)}
+
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
-        """Return errors on a batch of held-back frames: goal (mm), action (rad/s), refusals."""
+        """Return errors on a batch of held-back frames: goal (mm), action (rad/s), refusals.
+
+        And the error of an arm that holds still.
+        """
         self.model.eval()
         batch = self._validation.draw(self._device)
         prediction = run_model(self.model, batch, batch.images_BVHWC)
         asked = batch.asked_N >= 0
         velocities = prediction.actions_BKA * self.model.action_std + self.model.action_mean
         report = {
-            'val_action_rad_s': float((velocities - batch.actions_NKA)[asked].abs().mean()),
+            f'val_{OWN}': float((velocities - batch.actions_NKA)[asked].abs().mean()),
+            f'val_{STILL}': float(batch.actions_NKA[asked].abs().mean()),
             'val_grounded': float(((prediction.grounded_B > 0) == asked).float().mean()),
         }
         if prediction.targets_BD3 is not None:

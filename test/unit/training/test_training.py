@@ -12,6 +12,7 @@ import torch
 
 from vla_ros.core.embodiment import load_arm
 from vla_ros.errors import ConfigError
+from vla_ros.policies.checkpoint import read_manifest
 from vla_ros.policies.registry import load_policy
 from vla_ros.policies.vla.config import VlaConfig
 from vla_ros.policies.vla.encoders import build_tokenizer
@@ -73,11 +74,11 @@ def test_what_is_left_out_is_in_no_scene_and_never_named(tmp_path):
     left_out = {tuple(encode(name)) for name in names}
 
     def named(speaker):
-        rows = [speaker.refusal(frames.kinds[0]) for _ in range(300)]
+        rows = [speaker.refusal([OBJECT_KINDS[k] for k in frames.kinds[0]]) for _ in range(300)]
         return left_out & {pair for row in rows for pair in itertools.pairwise(row)}
 
     assert named(sampler())
-    assert not named(sampler(kinds=np.unique(frames.kinds).tolist()))
+    assert not named(sampler(kinds=[OBJECT_KINDS[k] for k in np.unique(frames.kinds)]))
     with pytest.raises(ConfigError, match='blue moon'):
         CollectConfig(leave_out=('blue moon',))
 
@@ -131,15 +132,28 @@ def test_one_batch_overfits(recorded):
 
 
 def test_training_writes_a_checkpoint_that_serves(recorded, tmp_path):
-    train(recorded, tmp_path, TrainConfig(steps=2, batch_images=2, device='cpu'), command='test')
+    config = TrainConfig(steps=2, batch_images=2, device='cpu')
+    train(recorded, tmp_path, config, command='test', force=True)
     assert load_policy(str(tmp_path), load_arm('sim'), 'cpu').cameras == ('front',)
     assert (tmp_path / 'log.csv').read_text().count('\n') == 2
+
+
+def test_a_policy_that_is_no_better_than_holding_still_is_not_written(recorded, tmp_path):
+    config = TrainConfig(steps=1, batch_images=1, device='cpu', learning_rate=1e-9)
+    with pytest.raises(ConfigError, match=r'an arm that holds still is off by .*--force'):
+        train(recorded, tmp_path, config)
+    assert not (tmp_path / 'manifest.json').exists()
+    train(recorded, tmp_path, config, force=True)
+    training = read_manifest(tmp_path).training
+    assert training['held_out']['action_rad_s'] >= training['held_out']['hold_still_rad_s']
+    assert training['forced'].startswith('no better: an arm that holds still')
 
 
 def test_training_killed_and_resumed_ends_with_the_same_weights(recorded, tmp_path):
     whole, broken = tmp_path / 'whole', tmp_path / 'broken'
     words = [sys.executable, '-m', 'vla_ros.cli', 'train', '--data', str(recorded)]
     words += ['--steps', '60', '--batch-images', '1', '--threads', '1', '--device', 'cpu']
+    words.append('--force')
     subprocess.run([*words, '--output', str(whole)], check=True, capture_output=True)
     first = subprocess.Popen([*words, '--output', str(broken)], stdout=subprocess.DEVNULL)
     while not (broken / UNFINISHED).is_file():
@@ -161,7 +175,7 @@ def test_another_training_is_not_resumed(recorded, tmp_path):
     torch.save({'settings': {'seed': 5}}, tmp_path / UNFINISHED)
     with pytest.raises(ConfigError, match=r'seed 5 there, 0 here.*--restart'):
         train(recorded, tmp_path, config)
-    train(recorded, tmp_path, config, restart=True)
+    train(recorded, tmp_path, config, restart=True, force=True)
 
 
 def test_held_out_phrasings_never_reach_training():
@@ -179,14 +193,14 @@ def test_sentences_keep_the_name_they_ask_for():
     for _ in range(300):
         index = int(rng.integers(12))
         kind = OBJECT_KINDS[index]
-        tokens = made.positive(index)
+        tokens = made.positive(OBJECT_KINDS[index])
         assert len(tokens) <= 24
         assert tokenizer.encode(kind.colour)[0] in tokens
         assert {t for w in SHAPE_WORDS[kind.shape] for t in tokenizer.encode(w)} & set(tokens)
 
 
 def test_batches_of_sentences_say_which_object_they_ask_for():
-    ids, mask, asked = sampler().batch(np.array([[0, 1, 2, 3], [4, 5, 6, 7]]), 4, 1)
+    ids, mask, asked = sampler().batch([OBJECT_KINDS[:4], OBJECT_KINDS[4:8]], 4, 1)
     assert ids.shape == mask.shape and len(ids) == 8
     assert asked.reshape(2, 4)[:, -1].tolist() == [-1, -1]
     assert all(len(set(row[:3])) == 3 and min(row[:3]) >= 0 for row in asked.reshape(2, 4))

@@ -1,0 +1,119 @@
+"""Hues are turned, what is seen has the names of its new colours, what is left out is not seen."""
+
+from __future__ import annotations
+
+import colorsys
+
+import numpy as np
+import pytest
+
+from vla_ros.core.embodiment import load_arm
+from vla_ros.sim.scene import COLOURS, OBJECT_KINDS, ObjectKind
+from vla_ros.sim.world import World
+from vla_ros.training.batches import Batches
+from vla_ros.training.collect import CollectConfig, record_episodes
+from vla_ros.training.config import TrainConfig
+from vla_ros.training.episodes import Frames
+from vla_ros.training.hues import EVERY, LIKE_DEG, NAMED_DEG, SAME_DEG, draw_turn, names, turned
+from vla_ros.training.sentences import SentenceSampler
+
+ARM = load_arm('sim')
+LEFT_OUT = {ObjectKind('red', 'ball'), ObjectKind('green', 'cube')}
+
+
+def apart(one: float, other: float) -> float:
+    return abs((one - other + 180) % 360 - 180)
+
+
+def hue_deg(rgb: np.ndarray) -> float:
+    return 360 * colorsys.rgb_to_hsv(*(rgb / 255))[0]
+
+
+@pytest.fixture(scope='module')
+def world() -> World:
+    made = World(ARM)
+    made.reset(3)
+    return made
+
+
+def test_the_colours_of_the_simulator_have_their_hues() -> None:
+    for name, rgb in COLOURS.items():
+        assert apart(hue_deg(255 * np.array(rgb)), NAMED_DEG[name]) < 2
+    hues = sorted(NAMED_DEG.values())
+    assert min(np.diff([*hues, 360])) > SAME_DEG  # nothing has two names
+
+
+def test_an_image_is_turned_as_far_as_is_said_and_the_table_is_not(world: World) -> None:
+    image = world.render('top')
+    changed = turned(image, 100.0)
+    rows, columns = image.shape[:2]
+    places = [world.project('top', thing.position_m) for thing in world.objects]
+    shown = [at for x, y in places if np.ptp(image[at := (int(y * rows), int(x * columns))]) > 60]
+    assert len(shown) >= 3  # the arm hides the others
+    for at in shown:
+        assert apart(hue_deg(changed[at]), hue_deg(image[at]) + 100) < 4
+    pale = np.ptp(image.astype(int), axis=-1) < 0.4 * image.max(-1)
+    assert np.array_equal(changed[pale], image[pale]) and pale.mean() > 0.5
+
+
+def test_things_are_called_by_the_colours_that_they_have_now() -> None:
+    kinds = [ObjectKind('red', 'cube'), ObjectKind('green', 'ball'), ObjectKind('yellow', 'cube')]
+    assert names(kinds, 0.0) == tuple(kinds)
+    assert names(kinds, 176.0) == (ObjectKind('cyan', 'cube'), None, ObjectKind('blue', 'cube'))
+
+
+def test_no_turn_shows_what_is_left_out_or_like_it() -> None:
+    rng = np.random.default_rng(0)
+    shown = [kind for kind in OBJECT_KINDS if kind not in LEFT_OUT]
+    called = set()
+    for _ in range(400):
+        kinds = [shown[k] for k in rng.choice(len(shown), 4, replace=False)]
+        by = draw_turn(kinds, LEFT_OUT, rng)
+        called.update(name for name in names(kinds, by) if name)
+        for kind in kinds:
+            for other in LEFT_OUT:
+                if kind.shape == other.shape:
+                    hue = NAMED_DEG[kind.colour] + by
+                    assert apart(hue, NAMED_DEG[other.colour]) >= LIKE_DEG
+    assert len(called) > 15 and called <= set(EVERY) - LEFT_OUT
+
+
+class Plain:
+    """Words as their own tokens; nothing is exchanged for strange words."""
+
+    first_word = 10
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    def encode(self, text: str) -> list[int]:
+        for word in text.split():
+            if word not in self.words:
+                self.words.append(word)
+        return [self.first_word + self.words.index(word) for word in text.split()]
+
+    def decode(self, tokens: list[int]) -> set[str]:
+        return {self.words[t - self.first_word] for t in tokens if t >= self.first_word}
+
+
+def test_batches_ask_for_what_is_seen_and_refuse_what_is_not(world: World) -> None:
+    frames = record_episodes(world, CollectConfig(episodes=2, episode_steps=4), range(2))
+    assert isinstance(frames, Frames)
+    tokenizer = Plain()
+    kinds = [kind for kind in EVERY if kind not in LEFT_OUT]
+    sampler = SentenceSampler(tokenizer, 24, 0, kinds)
+    config = TrainConfig(batch_images=8, hues=1.0, device='cpu')
+    batches = Batches(frames, ARM, sampler, config)
+    images, called, like = batches._seen(np.arange(len(frames)))
+    assert like is not None
+    assert not np.array_equal(images, frames.images)
+    for named, alike in zip(called, like, strict=True):
+        known = [name for name in named if name]
+        assert known and set(known) <= alike
+    ids, _, asked = sampler.batch(called, 4, 1, like)
+    for row, (tokens, which) in enumerate(zip(ids.tolist(), asked, strict=True)):
+        kind = called[row // 4][which] if which >= 0 else None
+        said = tokenizer.decode(tokens)
+        if kind is not None:
+            assert kind.colour in said
+        assert not any({k.colour, k.shape} <= said for k in LEFT_OUT)
