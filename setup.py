@@ -29,6 +29,7 @@ TRAIN = [
 ]
 DEV = [
     'build>=1.2,<2',
+    'distributed>=2024.1',
     'hypothesis>=6.100,<7',
     'psutil>=5.9,<8',
     'pyright==1.1.414',

@@ -17,6 +17,7 @@ from vla_ros.errors import ConfigError, check_at_least
 from vla_ros.sim.episodes import Outcome, plan_episodes
 from vla_ros.sim.grammar import load_phrasings, shipped_phrasings
 from vla_ros.training.evaluate import EvalReport, failures, report, run_episodes, with_progress
+from vla_ros.training.suites import SUITES
 
 if TYPE_CHECKING:
     from vla_ros.training.evaluate_tasks import Evaluation
@@ -142,7 +143,9 @@ def _tasks_through_ros(
 def _show_tasks(found: Evaluation, comparisons: Sequence[Comparison]) -> None:
     console = Console()
     table = Table(title=f'policy {found.policy}')
-    for heading in ('task', 'suite', 'met', '95 %', 'wrong', 'as said', 'time'):
+    swapped = any(SUITES[row.suite].swapped for row in found.reports)
+    headings = ['task', 'suite', 'met', '95 %', 'wrong', 'time', 'limited', 'rad/s²']
+    for heading in [*headings, *(['as said'] if swapped else [])]:
         words = heading in ('task', 'suite')
         table.add_column(heading, justify='left' if words else 'right', no_wrap=True)
     for row in found.reports:
@@ -150,8 +153,9 @@ def _show_tasks(found: Evaluation, comparisons: Sequence[Comparison]) -> None:
         table.add_row(
             row.task, row.suite, f'{row.successes}/{row.episodes}',
             f'{100 * low:.0f}-{100 * high:.0f}', f'{row.wrong_object_rate:.0%}',
-            f'{row.followed_rate:.0%}',
             '' if row.median_time_s is None else f'{row.median_time_s:.1f} s',
+            f'{row.interventions_per_s:.1f}/s', f'{row.acceleration_rad_s2:.1f}',
+            *([f'{row.followed_rate:.0%}'] if swapped else []),
         )  # fmt: skip
     console.print(table)
     for row in comparisons:

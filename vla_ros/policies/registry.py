@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from vla_ros.policies.rt1.loading import load_rt1
 from vla_ros.policies.vla.loading import load_vla
 from vla_ros.types import Policy
 
+_log = logging.getLogger(__name__)
 HOLD = 'hold'
 Loader = Callable[[Path, Manifest, Embodiment, torch.device], Policy]
 LOADERS: dict[str, Loader] = {'cliport': load_cliport, 'rt1': load_rt1, 'vla': load_vla}
@@ -32,7 +34,8 @@ def shipped_policies() -> list[str]:
 def load_policy(name_or_folder: str, embodiment: Embodiment, device: str = 'auto') -> Policy:
     """Load a policy for an arm: a shipped one by name, a checkpoint by its folder, or 'hold'.
 
-    A shipped name wins over a folder of the same name, which './name' means.
+    A shipped name wins over a folder of the same name, which './name' means. One that was written
+    although its gate refused it is warned of.
 
     Raises:
         CheckpointError: no such checkpoint, a damaged one, or one made for another arm.
@@ -47,6 +50,8 @@ def load_policy(name_or_folder: str, embodiment: Embodiment, device: str = 'auto
         names = ', '.join([HOLD, *shipped])
         raise CheckpointError(f"policy '{name_or_folder}' is neither a folder nor one of: {names}")
     manifest = read_manifest(folder)
+    if forced := manifest.training.get('forced'):
+        _log.warning("policy '%s' passed no gate, it was written by --force: %s", folder, forced)
     return _loader(folder, manifest.kind)(folder, manifest, embodiment, choose_device(device))
 
 

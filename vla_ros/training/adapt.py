@@ -18,7 +18,7 @@ from vla_ros.training.fit import Fit, make_accelerator
 from vla_ros.training.fit_config import FitConfig
 from vla_ros.training.fit_run import ranges_of
 from vla_ros.training.gate import check_fits, judge, pass_gate
-from vla_ros.training.learners.learner import Learner
+from vla_ros.training.learners.learner import Learner, verbatim
 from vla_ros.training.log import Log, draw_log
 from vla_ros.training.restored import restore
 from vla_ros.training.speech import Speech
@@ -83,8 +83,9 @@ def adapt(task: Adaptation, config: FitConfig = FEW) -> dict[str, Any]:
     shown, held_out = split(table, dataset, task.episodes)
     batches, validation = (
         TableBatches(
-            part, Speech(dataset.tasks, config.seed + k), images=config.images,
-            sentences=config.sentences, refusals=config.refusals,
+            part, Speech(dataset.tasks, config.seed + k, verbatim=verbatim(learner)),
+            images=config.images, sentences=config.sentences,
+            refusals=0 if verbatim(learner) else config.refusals,
             frames=learner.observation_horizon, seed=config.seed + k,
         )
         for k, part in enumerate((shown, held_out))
@@ -173,6 +174,6 @@ def _steps(fit: Fit, config: FitConfig, output: Path) -> None:
             progress.update(bar, completed=fit.steps_done)
             if fit.steps_done % REPORT_STEPS and fit.steps_done < config.steps:
                 continue
-            row |= {f'val_{name}': value for name, value in fit.validate().items()}
+            row |= {f'val_{name}': value for name, value in fit.validate().items()} | fit.rates()
             log.add({'step': fit.steps_done, **row})
             progress.update(bar, text=' '.join(f'{k} {v:.3f}' for k, v in row.items()))

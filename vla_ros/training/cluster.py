@@ -35,9 +35,10 @@ def spread(
         ConfigError: there is no such backend, or no such cluster.
     """
     with _chosen(backend):
-        generator = get_active_backend()[0].supports_return_generator
+        active: Any = get_active_backend()[0]
         parallel = joblib.Parallel(
-            n_jobs=workers, return_as='generator_unordered' if generator else 'list'
+            n_jobs=workers,
+            return_as='generator_unordered' if active.supports_return_generator else 'list',
         )
         yield from parallel(joblib.delayed(work)(*arguments) for arguments in parts)
 

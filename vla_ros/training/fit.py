@@ -129,6 +129,18 @@ class Fit:
         self.seconds += time.monotonic() - started
         return sums
 
+    def rates(self) -> dict[str, float]:
+        """Return images a second, of all processes: of the steps, and what the loader could give.
+
+        And the share of the time that the model waited for data.
+        """
+        images = self._config.images * self._accelerator.num_processes
+        return {
+            'images_per_s': images * self._config.accumulate * self.steps_done / self.seconds,
+            'loader_images_per_s': images * self._batches.drawn / self._batches.drawing_seconds,
+            'loader_share': self.loading_seconds / self.seconds,
+        }
+
     def prepared(self, batch: Batch, part: int) -> Batch:
         """Return the batch on the device, images jittered: random by step and process alone."""
         rank = self._accelerator.process_index

@@ -20,7 +20,7 @@ from vla_ros.training.fit import Fit, make_accelerator
 from vla_ros.training.fit_config import FitConfig
 from vla_ros.training.gate import check_fits, judge, pass_gate
 from vla_ros.training.learners.kinds import make_learner
-from vla_ros.training.learners.learner import Learner, Ranges
+from vla_ros.training.learners.learner import Learner, Ranges, verbatim
 from vla_ros.training.learners.vla import VlaLearner
 from vla_ros.training.leave_out import leave_out
 from vla_ros.training.log import Log, draw_log
@@ -88,8 +88,12 @@ def fit_table(run: Run, config: FitConfig, *, restart: bool = False) -> dict[str
     begin = _validation_begin(dataset)
     batches, validation = (
         TableBatches(
-            part, Speech(dataset.tasks, config.seed + k, config.leave_out), images=config.images,
-            sentences=config.sentences, refusals=config.refusals,
+            part,
+            Speech(
+                dataset.tasks, config.seed + k, config.leave_out, verbatim=verbatim(learner)
+            ),
+            images=config.images, sentences=config.sentences,
+            refusals=0 if verbatim(learner) else config.refusals,
             frames=learner.observation_horizon, seed=config.seed + k,
             share=(accelerator.process_index, accelerator.num_processes),
         )
@@ -106,7 +110,7 @@ def fit_table(run: Run, config: FitConfig, *, restart: bool = False) -> dict[str
         take_over(model, base)
     fit = Fit(learner, model, batches, validation, config, settings, accelerator)
     run.output.mkdir(parents=True, exist_ok=True)
-    episodes = config.drive_episodes if config.drive_steps else 0
+    episodes = config.drive_episodes if config.drive_steps and not verbatim(learner) else 0
     driving = Driving(learner, embodiment, dataset.tasks, episodes)
     take_steps(fit, config, run.output, restart, driving, show=accelerator.is_main_process)
     if config.head_steps and isinstance(learner, VlaLearner):
@@ -207,7 +211,7 @@ def take_steps(
             row = {name: float(np.mean([s[name] for s in seen])) for name in seen[0]}
             row |= {f'val_{name}': value for name, value in fit.validate().items()}
             row['steps_per_s'] = (fit.steps_done - begun) / (time.monotonic() - started)
-            row['loader_share'] = fit.loading_seconds / max(fit.seconds, 1e-9)
+            row |= fit.rates()
             seen.clear()
             fit.save(unfinished)
             row |= driving.unknown

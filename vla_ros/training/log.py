@@ -9,6 +9,8 @@ from pathlib import Path
 
 JUDGED, DRIVEN = 'val_', 'success_'
 """Beginnings of the columns with errors on frames held back, and with what the simulator saw."""
+UNDRAWN = frozenset(('step', 'steps_per_s', 'images_per_s', 'loader_images_per_s', 'loader_share'))
+"""Columns that say how far and how fast it went, not how well."""
 
 
 class Log:
@@ -43,7 +45,7 @@ def draw_log(path: Path, picture: Path) -> None:
 
     with path.open(newline='', encoding='utf-8') as file:
         rows = list(csv.DictReader(file))
-    names = [n for n in rows[0] if n not in ('step', 'steps_per_s', 'loader_share')]
+    names = [n for n in rows[0] if n not in UNDRAWN]
     parts = {
         'loss': [n for n in names if not n.startswith((JUDGED, DRIVEN))],
         'error on frames held back': [n for n in names if n.startswith(JUDGED)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -16,6 +17,7 @@ class Prefetch:
     def __init__(self, batches: TableBatches) -> None:
         self._batches = batches
         self._thread = ThreadPoolExecutor(1, 'batches')
+        self.drawn, self.drawing_seconds = 0, 0.0
         self._given: State = self._now()
         self._ahead: Future[tuple[Batch, State]] | None = None
 
@@ -40,7 +42,13 @@ class Prefetch:
         self._given = state
 
     def _draw(self) -> tuple[Batch, State]:
-        return self._batches.draw(), self._now()
+        started = time.monotonic()
+        batch = self._batches.draw()
+        self.drawn, self.drawing_seconds = (
+            self.drawn + 1,
+            self.drawing_seconds + time.monotonic() - started,
+        )
+        return batch, self._now()
 
     def _now(self) -> State:
         return [dict(generator.bit_generator.state) for generator in self._batches.generators]

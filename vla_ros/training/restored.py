@@ -93,7 +93,7 @@ def _vla(folder: Path, manifest: Manifest) -> tuple[Any, nn.Module]:
 
 
 def _cliport(folder: Path, manifest: Manifest) -> tuple[Any, nn.Module]:
-    config = read_config(CliportConfig, folder, manifest)
+    config = _with_kept_tokenizer(folder, read_config(CliportConfig, folder, manifest))
     return CliportLearner(config), read_model(folder, lambda: CliportModel(config))
 
 

@@ -18,6 +18,7 @@ from vla_ros.policies.cliport.rotation import sampled
 from vla_ros.training.learners.cliport import Example, Scene, Scenes, example_from_points
 from vla_ros.training.recolour import ALL, recoloured, renamed
 from vla_ros.training.speech import Speech
+from vla_ros.training.table import check_rate
 from vla_ros.types import ARM_JOINTS, FloatArray
 
 TURN_STD_RAD = np.pi / 3
@@ -67,6 +68,7 @@ def _check(dataset: Dataset, embodiment: Embodiment, needed: Sequence[str]) -> N
         raise ConfigError(
             f"'{dataset.folder}' has no {missing[0]}, which cliport learns from; {_HOW}"
         )
+    check_rate(dataset, embodiment)
     names = features['observation.state'].names if 'observation.state' in features else None
     if isinstance(names, list | tuple) and tuple(names[:ARM_JOINTS]) != embodiment.joints:
         raise ConfigError(

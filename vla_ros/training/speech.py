@@ -53,10 +53,18 @@ class Speech:
         tasks: sentences of the data set.
         seed: of everything that is drawn.
         left_out: tasks, objects and bowls that are asked for in none of those that count.
+        verbatim: say each task in its own words, for a model that knows no others.
     """
 
-    def __init__(self, tasks: Sequence[str], seed: int, left_out: Collection[str] = ()) -> None:
-        self._tasks, self._left_out = tasks, left_out
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        seed: int,
+        left_out: Collection[str] = (),
+        *,
+        verbatim: bool = False,
+    ) -> None:
+        self._tasks, self._left_out, self._verbatim = tasks, left_out, verbatim
         self._goals = {sentence(goal): goal for goal in every_goal()}
         asked = [names_of(self._goals[text]) for text in tasks if text in self._goals]
         asked = [names for names in asked if not names & set(left_out)]
@@ -65,14 +73,14 @@ class Speech:
 
     def sample(self) -> list[str]:
         """Return a sentence for each task, the same ones as long as they are said alike."""
-        another = Speech(self._tasks, 0, self._left_out)
+        another = Speech(self._tasks, 0, self._left_out, verbatim=self._verbatim)
         return [another.say(task) for task in range(len(self._tasks))]
 
     def say(self, task: int) -> str:
         """Return one of many ways to ask for a task of the data set."""
         text = self._tasks[task]
         goal = self._goals.get(text)
-        if goal is None:
+        if goal is None or self._verbatim:
             return text
         kept = {'pick': PICKING, 'push': _ways()}.get(goal.task, frozenset())
         return self._strange(sample_sentence(goal, self.generator), kept, goal.task != 'push')

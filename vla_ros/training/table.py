@@ -101,8 +101,26 @@ def load_table(folder: Path, embodiment: Embodiment, chunk_steps: int) -> tuple[
     return table, dataset
 
 
+def check_rate(dataset: Dataset, embodiment: Embodiment) -> None:
+    """Refuse data with more frames a second than the arm's cameras give.
+
+    Raises:
+        ConfigError: says of which camera.
+    """
+    for name in dataset.spec.cameras:
+        camera = embodiment.cameras.get(name.removeprefix(CAMERA))
+        if camera is not None and dataset.spec.fps > camera.rate_hz:
+            raise ConfigError(
+                f"'{dataset.folder}' has {dataset.spec.fps} frames a second; camera "
+                f"'{name.removeprefix(CAMERA)}' of arm '{embodiment.name}' gives "
+                f'{camera.rate_hz:g}: record at its rate, or below'
+            )
+
+
 def check_arm(dataset: Dataset, embodiment: Embodiment) -> None:
-    """Refuse data of other joints; the names of the state say which they are.
+    """Refuse data of other joints, or faster than the arm's cameras.
+
+    The names of the state say which joints they are of.
 
     Raises:
         ConfigError: says what differs.
@@ -110,6 +128,7 @@ def check_arm(dataset: Dataset, embodiment: Embodiment) -> None:
     features = dataset.spec.features
     if not dataset.spec.cameras:
         raise ConfigError(f"'{dataset.folder}' has no camera; a policy needs at least one")
+    check_rate(dataset, embodiment)
     for name in ('observation.state', 'action'):
         feature = features.get(name)
         if feature is None or feature.shape not in ((ARM_JOINTS,), (ARM_JOINTS + 1,)):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from vla_ros.core.embodiment import load_arm
 from vla_ros.errors import CheckpointError
+from vla_ros.paths import policies_dir
 from vla_ros.policies.hold import HoldPolicy
 from vla_ros.policies.registry import load_policy, shipped_policies
 from vla_ros.policies.vla.policy import VlaPolicy
@@ -23,6 +26,21 @@ def test_a_shipped_name_wins_over_a_folder_and_a_path_means_the_folder(
     assert isinstance(load_policy('vla-reach', ARM, 'cpu'), VlaPolicy)
     with pytest.raises(CheckpointError, match='manifest'):
         load_policy('./vla-reach', ARM, 'cpu')
+
+
+def test_what_its_gate_refused_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / 'forced'
+    shutil.copytree(policies_dir() / 'vla-reach', folder)
+    load_policy(str(folder), ARM, 'cpu')
+    assert not caplog.messages
+    manifest = json.loads((folder / 'manifest.json').read_text())
+    manifest['training']['forced'] = 'no better: its base is off by 0.100'
+    (folder / 'manifest.json').write_text(json.dumps(manifest))
+    load_policy(str(folder), ARM, 'cpu')
+    (message,) = caplog.messages
+    assert 'forced' in message and message.endswith('no better: its base is off by 0.100')
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:

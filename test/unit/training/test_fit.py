@@ -192,6 +192,23 @@ def test_the_command_trains_and_the_gate_keeps_back_what_is_no_good(
     assert isinstance(load_policy(str(output), ARM, 'cpu'), Rt1Policy)
 
 
+def test_a_model_that_knows_tasks_by_number_is_told_the_sentences_of_the_data(
+    data: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / 'tiny.yaml'
+    config.write_text(
+        'policy: rt1\nimages: 2\nsteps: 2\ndevice: cpu\nmodel: {language: task_id, width: 16, '
+        'heads: 2, head_width: 8, layers: 1, frames: 2, image_width_factor: 0.25, '
+        'image_depth_factor: 0.25, sentence_width: 16}\n'
+    )
+    words = [str(config), '--data', str(data), '--output', str(tmp_path / 'rt1')]
+    assert main(['train', *words, '--force']) == 0
+    policy = load_policy(str(tmp_path / 'rt1'), ARM, 'cpu')
+    assert policy._model.config.tasks == tuple(open_dataset(data).tasks)
+    adapted = ['adapt', '--base', str(tmp_path / 'rt1'), '--data', str(data), '--force']
+    assert main([*adapted, '--output', str(tmp_path / 'more'), '--steps', '1']) == 0
+
+
 def test_without_a_name_the_vla_policy_is_trained(data: Path, tmp_path: Path) -> None:
     config = tmp_path / 'tiny.yaml'
     config.write_text('images: 2\nsteps: 2\nmodel: {width: 16, heads: 2, chunk_steps: 2}\n')

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from vla_ros.core.embodiment import load_arm
 from vla_ros.training.fit import Fit, make_accelerator
 from vla_ros.training.fit_config import FitConfig
-from vla_ros.training.learners.learner import Ranges
+from vla_ros.training.learners.learner import Ranges, shared_mean
 from vla_ros.training.speech import Speech
 from vla_ros.training.table import load_table
 from vla_ros.training.table_batches import Batch, TableBatches
@@ -45,7 +45,12 @@ class TinyLearner:
         return TinyModel()
 
     def losses(self, model: TinyModel, batch: Batch) -> dict[str, Tensor]:
-        return {'action': (model(batch) - batch.actions_BKA)[batch.grounded_B].abs().mean()}
+        off_B = (model(batch) - batch.actions_BKA).abs().mean((1, 2))
+        forth_B = batch.grounded_B & (batch.actions_BKA[:, 0, 0] > 0)
+        return {
+            'action': shared_mean(off_B, batch.grounded_B),
+            'forth': shared_mean(off_B, forth_B),  # of more here than there
+        }
 
     def errors(self, model: TinyModel, batch: Batch) -> dict[str, float]:
         return {'action_rad_s': float(self.losses(model, batch)['action'])}

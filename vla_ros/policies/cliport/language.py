@@ -5,16 +5,13 @@ B batch, L words, D width of a sentence.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vla_ros.policies.cliport.config import SMALL, CliportConfig
-from vla_ros.policies.pretrained import load_local_first, pretrained_model
+from vla_ros.policies.pretrained import PretrainedTokenizer, pretrained_model
 from vla_ros.policies.vla.tokenizer import Tokenizer, WordTokenizer
 
 
@@ -84,22 +81,4 @@ def build_tokenizer(config: CliportConfig) -> Tokenizer:
     """Return the tokenizer that belongs to the encoder."""
     if config.language == SMALL:
         return WordTokenizer(config.vocabulary, config.unknown_words, config.language_tokens)
-    return _PretrainedTokenizer(config.language, config.language_tokens)
-
-
-class _PretrainedTokenizer:
-    def __init__(self, name: str, length: int) -> None:
-        from transformers import AutoTokenizer
-
-        self._tokenizer = load_local_first(AutoTokenizer, name)
-        self._length = length
-
-    def __call__(self, sentences: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        tokens = self._tokenizer(
-            list(sentences),
-            padding=True,
-            truncation=True,
-            max_length=self._length,
-            return_tensors='np',
-        )
-        return tokens['input_ids'], tokens['attention_mask'].astype(np.bool_)
+    return PretrainedTokenizer(config.language, config.language_tokens)

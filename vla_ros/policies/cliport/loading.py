@@ -21,6 +21,8 @@ from vla_ros.policies.known_answer import answer, check_known_answer
 from vla_ros.policies.loading import (
     as_lists,
     check_statistics,
+    keep_tokenizer,
+    kept_tokenizer,
     naming_misfits,
     read_config,
     read_model,
@@ -40,6 +42,7 @@ def save_cliport(
     if isinstance(model.semantic, FrozenSemantic):
         config = replace(config, semantic_config=model.semantic.full_config)
     policy = CliportPolicy(model.cpu(), embodiment, torch.device('cpu'))
+    keep_tokenizer(folder, policy.tokenize)
     return save_checkpoint(
         folder,
         config,
@@ -69,6 +72,7 @@ def load_cliport(
             require_encoder_config(
                 folder, 'language_config', config.language, config.language_config
             )
+            config = replace(config, language=kept_tokenizer(folder, config.language))
         if config.semantic != SMALL:
             require_encoder_config(
                 folder, 'semantic_config', config.semantic, config.semantic_config

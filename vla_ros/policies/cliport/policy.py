@@ -54,7 +54,7 @@ class CliportPolicy:
         self._calibration = calibration_of(embodiment, self._camera)
         self._kinematics = embodiment.kinematics
         self._mover = Mover(embodiment)
-        self._tokenize = build_tokenizer(config)
+        self.tokenize = build_tokenizer(config)
         self.look_m = look_point_m(config.geometry)
         self.reset()
 
@@ -159,7 +159,7 @@ class CliportPolicy:
     @torch.inference_mode()
     def _pick(self, seen: HeightMap, instruction: str) -> tuple[FloatArray, torch.Tensor]:
         """Return the probabilities of the pick, (H, W), and the sentence, (1, D)."""
-        ids, mask = (torch.from_numpy(a).to(self._device) for a in self._tokenize([instruction]))
+        ids, mask = (torch.from_numpy(a).to(self._device) for a in self.tokenize([instruction]))
         sentence = self._model.encode_language(ids, mask)
         logits_HW = self._model.pick(self._maps(seen), sentence)[0]
         chances = logits_HW.flatten().softmax(0).view_as(logits_HW)

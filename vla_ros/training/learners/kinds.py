@@ -14,7 +14,7 @@ from vla_ros.errors import ConfigError, choose
 from vla_ros.policies import plugins
 from vla_ros.policies.cliport.config import CliportConfig
 from vla_ros.policies.preprocessing import PROPRIOCEPTION_SIZE
-from vla_ros.policies.rt1.config import Rt1Config
+from vla_ros.policies.rt1.config import TASK_ID, Rt1Config
 from vla_ros.policies.vla.config import VlaConfig
 from vla_ros.sim.tasks.language import task_vocabulary
 from vla_ros.training.learners.cliport import CliportLearner
@@ -66,8 +66,10 @@ def _shared(dataset: Dataset) -> dict[str, Any]:
 
 def _rt1(shared: Settings, dataset: Dataset, settings: Settings) -> Learner:
     state = dataset.spec.features['observation.state'].shape[0]
-    size = {'state_size': PROPRIOCEPTION_SIZE + (state > ARM_JOINTS)}
-    return Rt1Learner(configured(Rt1Config, {**shared, **size}, settings))
+    found: dict[str, Any] = {'state_size': PROPRIOCEPTION_SIZE + (state > ARM_JOINTS)}
+    if settings.get('language') == TASK_ID:
+        found['tasks'] = tuple(dataset.tasks)
+    return Rt1Learner(configured(Rt1Config, {**shared, **found}, settings))
 
 
 def _vla(shared: Settings, dataset: Dataset, settings: Settings) -> Learner:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, distributed
 
 from vla_ros.core.embodiment import Embodiment
 from vla_ros.policies.checkpoint import Manifest
@@ -41,7 +42,10 @@ class Ranges:
 
 
 class Learner(Protocol):
-    """Builds, judges and saves a model of one kind."""
+    """Builds, judges and saves a model of one kind.
+
+    One whose model knows the sentences of its data and no others has `verbatim = True`.
+    """
 
     kind: str
     """As a manifest names it."""
@@ -71,6 +75,25 @@ class Learner(Protocol):
     ) -> Manifest:
         """Write the model as a checkpoint; `training` says what made it."""
         ...
+
+
+def shared_mean(values: Tensor, counts: Tensor) -> Tensor:
+    """Return the mean of the values that count, over the batches of all processes.
+
+    What counts may be more here than there; a mean of the processes' means would not be the mean.
+    So every process has to ask for it, whether anything counts there or not.
+    """
+    counts = counts.expand_as(values)
+    total = counts.sum().to(values.dtype)
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.all_reduce(total)
+        total = total / distributed.get_world_size()  # as gradients are averaged afterwards
+    return torch.where(counts, values, 0.0).sum() / torch.where(total > 0, total, 1.0)
+
+
+def verbatim(learner: Learner) -> bool:
+    """Tell whether a learner's model knows the sentences of its data and no others."""
+    return getattr(learner, 'verbatim', False)
 
 
 def mean_of(values: Tensor, counts: Tensor) -> Tensor:

@@ -5,8 +5,6 @@ B batch, T frames, V views, K chunk steps, A action, P state, D sentence, X bins
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +15,11 @@ from torch.nn import functional
 from vla_ros.core.embodiment import Embodiment
 from vla_ros.errors import ConfigError
 from vla_ros.policies.checkpoint import Manifest
-from vla_ros.policies.rt1.config import Rt1Config
+from vla_ros.policies.rt1.config import TASK_ID, Rt1Config
 from vla_ros.policies.rt1.language import build_sentence_tokenizer
 from vla_ros.policies.rt1.loading import save_rt1
 from vla_ros.policies.rt1.model import Prediction, Rt1Model, build_rt1
-from vla_ros.training.learners.learner import Ranges, mean_of
+from vla_ros.training.learners.learner import Ranges, mean_of, shared_mean
 from vla_ros.training.objective import place_weights
 from vla_ros.training.table_batches import Batch
 from vla_ros.types import ARM_JOINTS
@@ -46,6 +44,7 @@ class Rt1Learner:
         self.config = config
         self.observation_horizon = config.frames
         self.chunk_steps = config.chunk_steps
+        self.verbatim = config.language == TASK_ID
         self._through_history = through_history
         self._tokenize = build_sentence_tokenizer(config)
 
@@ -102,12 +101,10 @@ class Rt1Learner:
             logits_BKAX.movedim(-1, 1), model.bins.encode(actions_BKA), reduction='none'
         )
         terms = {
-            'action': mean_of(entropy_BKA.mean(-1), counts_BK),
+            'action': shared_mean(entropy_BKA.mean(-1), counts_BK),
             'mode': functional.cross_entropy(prediction.modes_BT2[:, -1], batch.grounded_B.long()),
         }
-        if (looking := _look(looks, batch)) is not None:
-            terms['look'] = LOOK_WEIGHT * looking
-        return terms
+        return {**terms, 'look': LOOK_WEIGHT * _look(looks, batch)}
 
     @torch.no_grad()
     def errors(self, model: Rt1Model, batch: Batch) -> dict[str, float]:
@@ -141,19 +138,13 @@ class Rt1Learner:
         return tokens.unflatten(0, (-1, count)), looks.unflatten(0, (-1, count))
 
 
-def with_tasks(config: Rt1Config, instructions: Sequence[str]) -> Rt1Config:
-    """Return the configuration with every sentence of the data as a task of `task_id`."""
-    return replace(config, tasks=tuple(sorted(set(instructions))))
-
-
-def _look(looks_BVMHW: Tensor, batch: Batch) -> Tensor | None:
-    """Return the cross-entropy of where two tokens of the first view look; None without labels."""
+def _look(looks_BVMHW: Tensor, batch: Batch) -> Tensor:
+    """Return the cross-entropy of where two tokens of the first view look, as far as known."""
     count = min(2, looks_BVMHW.shape[2])
     pixels_B22 = batch.pixels_BV22[:, 0, :count]
     known_B2 = pixels_B22.isfinite().all(-1) & batch.grounded_B[:, None]
-    if not known_B2.any():
-        return None
-    chosen_NHW = looks_BVMHW[:, 0, :count][known_B2]
-    rows, columns = chosen_NHW.shape[1:]
-    places = place_weights(pixels_B22[known_B2].to(chosen_NHW.dtype), rows, columns)
-    return functional.cross_entropy(chosen_NHW.flatten(1), places)
+    looks_NHW = looks_BVMHW[:, 0, :count].flatten(0, 1)
+    pixels_N2 = pixels_B22.flatten(0, 1).nan_to_num().to(looks_NHW.dtype)
+    places = place_weights(pixels_N2, *looks_NHW.shape[1:])
+    entropy_N = functional.cross_entropy(looks_NHW.flatten(1), places, reduction='none')
+    return shared_mean(entropy_N, known_B2.flatten())

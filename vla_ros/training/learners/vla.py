@@ -22,7 +22,7 @@ from vla_ros.policies.vla.key_points import NEAR_M
 from vla_ros.policies.vla.loading import save_vla
 from vla_ros.policies.vla.model import Look, Prediction, VlaModel
 from vla_ros.training.adapters import tune_encoder, without_adapters
-from vla_ros.training.learners.learner import Ranges, mean_of
+from vla_ros.training.learners.learner import Ranges, mean_of, shared_mean
 from vla_ros.training.objective import GOAL_SCALE_M, HEAT_WEIGHT, place_weights
 from vla_ros.training.table_batches import Batch
 from vla_ros.types import ARM_JOINTS
@@ -108,29 +108,28 @@ class VlaLearner:
         size = self.config.action_size
         actions_BKA = (batch.actions_BKA[..., :size] - model.action_mean) / model.action_std
         off_BK = model.head.off(prediction.features_BF, actions_BKA)
-        return {'action': mean_of(off_BK, counts_BK), **self._places(prediction, batch)}
+        return {'action': shared_mean(off_BK, counts_BK), **self._places(prediction, batch)}
 
     def _places(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
         terms = {}
-        turned_B = batch.turns_B.isfinite()
-        if prediction.turn_B is not None and turned_B.any():
-            terms['turn'] = (prediction.turn_B - batch.turns_B)[turned_B].abs().mean()
+        if prediction.turn_B is not None:
+            off_B = (prediction.turn_B - batch.turns_B.nan_to_num()).abs()
+            terms['turn'] = shared_mean(off_B, batch.turns_B.isfinite())
         if prediction.targets_BD3 is None:
             return terms
         first = 2 - self.config.points  # of one point, where the tool should end
         points_BD3 = batch.points_B23[:, first:]
         if prediction.heat_BDVHW is not None:
             pixels_BV22 = batch.pixels_BV22[:, : self.config.point_views, first:]
-            terms |= _heat(prediction.heat_BDVHW, pixels_BV22.transpose(1, 2))
-        known_BD = points_BD3.isfinite().all(-1)
-        if known_BD.any():
-            off_N3 = (prediction.targets_BD3 - points_BD3.nan_to_num())[known_BD].abs()
-            terms['target'] = off_N3.mean() / GOAL_SCALE_M
-            if prediction.offsets_BD3 is not None:
-                way_N3 = (points_BD3 - _tool(batch))[known_BD]
-                off_N3 = prediction.offsets_BD3[known_BD] - way_N3
-                share_N = off_N3.norm(dim=-1) / (way_N3.norm(dim=-1) + NEAR_M)
-                terms['offset'] = OFFSET_WEIGHT * share_N.mean()
+            terms['heat'] = _heat(prediction.heat_BDVHW, pixels_BV22.transpose(1, 2))
+        known_BD, points_BD3 = points_BD3.isfinite().all(-1), points_BD3.nan_to_num()
+        off_BD = (prediction.targets_BD3 - points_BD3).abs().mean(-1)
+        terms['target'] = shared_mean(off_BD, known_BD) / GOAL_SCALE_M
+        if prediction.offsets_BD3 is not None:
+            way_BD3 = points_BD3 - _tool(batch)
+            off_BD = (prediction.offsets_BD3 - way_BD3).norm(dim=-1)
+            share_BD = off_BD / (way_BD3.norm(dim=-1) + NEAR_M)
+            terms['offset'] = OFFSET_WEIGHT * shared_mean(share_BD, known_BD)
         return terms
 
     @torch.no_grad()
@@ -167,13 +166,12 @@ class VlaLearner:
         return save_vla(folder, plain, embodiment, training)
 
 
-def _heat(heat_BDVHW: Tensor, pixels_BDV2: Tensor) -> dict[str, Tensor]:
+def _heat(heat_BDVHW: Tensor, pixels_BDV2: Tensor) -> Tensor:
     seen_BDV = pixels_BDV2.isfinite().all(-1)
-    if not seen_BDV.any():
-        return {}
-    heat_NHW = heat_BDVHW[seen_BDV]
-    places = place_weights(pixels_BDV2[seen_BDV], *heat_NHW.shape[1:])
-    return {'heat': HEAT_WEIGHT * functional.cross_entropy(heat_NHW.flatten(1), places)}
+    heat_NHW = heat_BDVHW.flatten(0, 2)
+    places = place_weights(pixels_BDV2.flatten(0, 2).nan_to_num(), *heat_NHW.shape[1:])
+    entropy_N = functional.cross_entropy(heat_NHW.flatten(1), places, reduction='none')
+    return HEAT_WEIGHT * shared_mean(entropy_N, seen_BDV.flatten())
 
 
 def _tool(batch: Batch) -> Tensor:
