@@ -20,6 +20,7 @@ from vla_ros.policies.cliport.policy import CliportPolicy
 from vla_ros.policies.cliport.streams import SpatialStream
 from vla_ros.policies.cliport.waypoints import Decision
 from vla_ros.policies.registry import load_policy
+from vla_ros.training.restored import SCENE_KINDS, restore
 from vla_ros.types import Observation
 
 ARM = load_arm('sim')
@@ -177,6 +178,34 @@ def test_pretrained_encoders_stay_as_they_are(content: dict) -> None:
     assert made.place(maps, sentence(made, 3, 4), [(5, 6)]).shape == (1, 4, 32, 64)
     logits.std().backward()
     assert made.attention.streams.semantic.words[0].weight.grad is not None
+
+
+def test_a_checkpoint_brings_its_pretrained_words_along(tmp_path: Path) -> None:
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    words = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *WORDS]
+    bert = BertConfig(
+        vocab_size=len(words), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32,
+    )  # fmt: skip
+    source = tmp_path / 'bert'
+    BertModel(bert).save_pretrained(source)
+    (tmp_path / 'vocab.txt').write_text('\n'.join(words))
+    BertTokenizer(str(tmp_path / 'vocab.txt')).save_pretrained(source)
+    made = model(replace(TINY, language=str(source)))
+    save_cliport(tmp_path / 'checkpoint', made, ARM, {})
+    said = ['put the red cube in the blue bowl']
+    want = CliportPolicy(made, ARM, torch.device('cpu')).tokenize(said)
+    source.rename(tmp_path / 'elsewhere')  # another machine: there is nothing but the checkpoint
+    loaded = load_policy(str(tmp_path / 'checkpoint'), ARM, 'cpu')
+    assert isinstance(loaded, CliportPolicy)
+    for one, other in zip(loaded.tokenize(said), want, strict=True):
+        assert np.array_equal(one, other)
+    learner, _, _ = restore(str(tmp_path / 'checkpoint'), ARM, SCENE_KINDS)
+    assert np.array_equal(learner.tokenize(said)[0], want[0])
+    (tmp_path / 'checkpoint' / 'tokenizer').rename(tmp_path / 'tokenizer')
+    with pytest.raises(CheckpointError, match=r"tokenizer' is missing"):
+        load_policy(str(tmp_path / 'checkpoint'), ARM, 'cpu')
 
 
 def test_weights_that_are_nowhere_are_named(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -189,7 +190,18 @@ def test_the_command_trains_and_the_gate_keeps_back_what_is_no_good(
     assert training['forced'].startswith('no better: an arm that holds still is off by')
     assert training['held_out']['hold_still_rad_s'] < training['held_out']['action_rad_s']
     assert (output / 'log.png').stat().st_size > 5000
+    with (output / 'log.csv').open() as file:
+        (row,) = csv.DictReader(file)
+    assert float(row['images_per_s']) > 0 and 0 <= float(row['loader_share']) < 1
+    assert float(row['loader_images_per_s']) > 0
     assert isinstance(load_policy(str(output), ARM, 'cpu'), Rt1Policy)
+
+
+def test_data_faster_than_the_cameras_of_the_arm_are_refused(data: Path) -> None:
+    front = replace(ARM.cameras['front'], rate_hz=5.0)
+    slow = replace(ARM, cameras={**ARM.cameras, 'front': front})
+    with pytest.raises(ConfigError, match=r"10 frames a second; camera 'front' .* gives 5"):
+        load_table(data, slow, 2)
 
 
 def test_a_model_that_knows_tasks_by_number_is_told_the_sentences_of_the_data(
