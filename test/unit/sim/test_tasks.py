@@ -128,6 +128,46 @@ def test_a_picked_object_does_not_slip_and_nothing_jumps(world, expert):
         assert all(o.position_m[2] < 0.05 for o in world.objects if o.name != goal.object)
 
 
+def test_a_reach_is_met_within_three_centimetres_of_its_end_and_no_further(world):
+    world.reset(2, 'reach')
+    goal = Goal('reach', world.objects[0].name)
+    start, below_tool = start_of(world), world.tool_position_m - (0.0, 0.0, 0.1)
+    for way in np.vstack([np.eye(3), -np.eye(3), np.full((1, 3), 3**-0.5)]):
+        for apart, met in ((0.0, True), (0.029, True), (0.031, False), (0.1, False)):
+            world.set_object_position(goal.object, below_tool + apart * way)
+            assert succeeded(world, goal, start) == met, (way, apart)
+
+
+def test_a_pick_is_met_by_what_is_held_and_high_alone(world, expert):
+    world.reset(0, 'pick')
+    goal, drive = a_goal(world, 'pick'), Drive(ARM)
+    start = start_of(world)
+    drive.start(world)
+
+    def height():
+        return world.object_position_m(goal.object)[2] - start[goal.object][2]
+
+    def lift_to(height_m):
+        for _ in range(160):
+            if height() > height_m:
+                return
+            drive.run(world, np.append(*expert.action(world, goal)), 0.05)
+
+    lift_to(0.05)
+    assert world.held == goal.object and 0.05 < height() < 0.08
+    assert not succeeded(world, goal, start)  # held, but too low
+    lift_to(0.11)
+    assert succeeded(world, goal, start)
+    others = (o.name for o in world.objects if o.name != goal.object)
+    assert not any(succeeded(world, Goal('pick', name), start) for name in others)
+    world.command_gripper(0.08)
+    for _ in range(40):
+        if world.held:
+            world.step(0.005)
+    assert not world.held and height() > 0.09
+    assert not succeeded(world, goal, start)  # still high, but let go
+
+
 def test_a_push_is_met_along_its_direction_alone(world):
     world.reset(1, 'push')
     name = world.objects[0].name
