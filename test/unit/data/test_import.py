@@ -10,9 +10,11 @@ import recordings
 from PIL import Image
 
 from vla_ros.cli import main
+from vla_ros.data.features import Feature, Spec
 from vla_ros.data.import_json import import_json
 from vla_ros.data.json_episodes import FILE_KEYS, STEP_KEYS
 from vla_ros.data.reader import open_dataset
+from vla_ros.data.writer import DatasetWriter
 from vla_ros.errors import VlaRosError
 
 CAMERA = 'observation.images.front'
@@ -176,8 +178,61 @@ def test_info_and_view_show_what_is_there(tmp_path, capsys, monkeypatch, storage
     assert main([*view, '--camera', 'x']) == 2
 
 
+def one_feature(folder, texts, length=5):
+    """Record an episode for each text; all that differs between two such data sets is the text."""
+    features = {name: recordings.spec().features[name] for name in (CAMERA, 'action')}
+    writer = DatasetWriter(folder, Spec(recordings.FPS, features, 'sim'))
+    for k, text in enumerate(texts):
+        columns = recordings.columns(k, length)
+        writer.save_episode({name: columns[name] for name in features}, text, k)
+    writer.finalize()
+    return folder
+
+
+def test_another_text_changes_its_caption_and_nothing_else_of_a_contact_sheet(tmp_path):
+    first, second = (
+        one_feature(tmp_path / text.split()[0], ['reach the red cube', text, 'stop'])
+        for text in ('pick up the red cube', 'drop the blue ball')
+    )
+    sheets = []
+    for folder in (first, second):
+        sheet = folder.with_suffix('.png')
+        assert main(['data', 'view', str(folder), '--output', str(sheet)]) == 0
+        with Image.open(sheet) as image:
+            sheets.append(np.asarray(image.convert('RGB')))
+    rows, columns = np.nonzero((sheets[0] != sheets[1]).any(axis=-1))
+    caption, tile, gap = 24, 160, 4
+    block = caption + tile + gap
+    assert len(sheets[0]) == 3 * block
+    assert block <= rows.min() and rows.max() < block + caption  # of the second episode
+    assert len(set(rows)) > 8 and columns.max() - columns.min() > 60  # letters, not a speck
+
+
+def test_info_prints_quantiles_of_the_data(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv('COLUMNS', '150')
+    rng, length = np.random.default_rng(0), 300
+    features = {'action': Feature('float32', (2,), ('even', 'steep'))}
+    writer = DatasetWriter(tmp_path / 'a', Spec(recordings.FPS, features))
+    action = np.stack([np.arange(length) / 10, 2.0 ** -np.arange(length)], axis=-1)
+    action = rng.permutation(action).astype(np.float32)
+    writer.save_episode({'action': action}, 'reach')
+    writer.finalize()
+    assert main(['data', 'info', str(tmp_path / 'a')]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    names = next(words for words in lines if 'q99' in words)
+    for k, name in enumerate(('even', 'steep')):
+        (row,) = (words for words in lines if words[:1] == [name] and len(words) == 8)
+        shown = dict(zip(names, map(float, row[1:]), strict=True))
+        ranked = np.sort(action[:, k])
+        for quantile, share in (('q01', 0.01), ('q50', 0.5), ('q99', 0.99)):
+            rank = round(share * length)
+            low, high = ranked[rank - 1], ranked[rank]  # as many are below as the share says
+            assert low - 0.001 <= shown[quantile] <= high + 0.001, (name, quantile)
+        assert shown['max'] == pytest.approx(ranked[-1], abs=0.001)
+
+
 def test_a_killed_recording_is_finalized_by_command(tmp_path, capsys):
-    writer = recordings.DatasetWriter(tmp_path / 'a', recordings.spec())
+    writer = DatasetWriter(tmp_path / 'a', recordings.spec())
     writer.save_episode(recordings.columns(0, 4), 'reach')
     assert main(['data', 'finalize', str(tmp_path / 'a')]) == 0
     assert '1 episodes' in capsys.readouterr().out
