@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import re
 from dataclasses import replace
 from math import comb
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from vla_ros.cli import main
 from vla_ros.core.embodiment import load_arm
@@ -130,6 +134,18 @@ def test_policies_are_compared_trial_by_trial():
         compare(mine, theirs[:9], 'other')
 
 
+def test_interventions_are_a_second_and_acceleration_is_a_trial():
+    results = [
+        replace(result(k, k > 0), time_s=time_s, interventions=count, acceleration_rad_s2=rough)
+        for k, (time_s, count, rough) in enumerate(((8.0, 30, 1.5), (1.0, 0, 0.25), (3.0, 6, 0.5)))
+    ]
+    report = task_report(results, policy='mine', seed=0, phrasings='train')
+    assert report.interventions_per_s == 36 / 12  # not the mean of each trial's own
+    assert report.acceleration_rad_s2 == 0.75
+    assert report.median_time_s == 2.0  # of the two that were met
+    assert (report.episodes, report.successes) == (3, 2)
+
+
 def test_the_report_is_one_file_that_needs_no_other(tmp_path):
     results = [result(seed, seed > 0) for seed in range(4)]
     report = task_report(results, policy='<mine>', seed=0, phrasings='train')
@@ -152,6 +168,30 @@ def test_the_expert_does_what_is_said_and_no_more(tmp_path):
     assert plain['successes'] == late['successes'] == 2
     assert swapped['successes'] == 0 and swapped['followed_rate'] == 1.0
     assert plain['comparison']['worse'] == 0 and plain['comparison']['rate_against'] == 0.0
+
+
+def test_the_report_of_the_command_stands_alone_and_films_what_failed(tmp_path):
+    path = tmp_path / 'report.html'
+    line = 'eval --task pick --policy expert --episodes 2 --workers 1 --against hold '
+    line += f'--suite plain swapped_instruction --report {path}'
+    assert main(line.split()) == 0
+    text = path.read_text()
+    links = re.findall(r'\b(?:src|href|srcset|action|data)\s*=\s*["\']?([^"\'>]*)', text)
+    assert len(links) == 1 + 2 * 3 and all(link.startswith('data:') for link in links)
+    assert not re.search(r'url\(|@import|<script|<link|<iframe', text)
+    plot = re.search(r'<img alt="Success rates[^"]*" src="data:image/png;base64,([^"]+)"', text)
+    with Image.open(io.BytesIO(base64.b64decode(plot[1]))) as image:
+        assert image.width > 500 and len(image.convert('RGB').getcolors(2**20)) > 10
+    table, compared = (part.split('</table>')[0] for part in text.split('<table>')[1:])
+    assert '<td>plain</td>' in table and '<td>swapped_instruction</td>' in table
+    assert '<td>2 of 2</td>' in table and '<td>0 of 2</td>' in table
+    assert 'On the same trials' in text and compared.count('<td>hold</td>') == 2
+    rows = [re.findall('<td>(.*?)</td>', row) for row in compared.split('<tr>')[2:]]
+    assert rows[0][:7] == ['pick', 'plain', 'hold', '100.0%', '0.0%', '2', '0']
+    assert rows[1][:7] == ['pick', 'swapped_instruction', 'hold', '0.0%', '0.0%', '0', '0']
+    films = re.findall('<figcaption>(.*?)</figcaption>', text)
+    ends = sorted((said.split(',')[0], ': not met' in said) for said in films)
+    assert ends == [('plain', False), *[('swapped_instruction', True)] * 2]
 
 
 @pytest.mark.parametrize(
