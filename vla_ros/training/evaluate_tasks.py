@@ -51,9 +51,13 @@ class Evaluation:
     results: dict[Group, list[TrialResult]]
 
     def failures(self) -> list[TrialResult]:
-        """Return the trials that were not met; none of a swapped instruction, which must not."""
-        every = (r for results in self.results.values() for r in results)
-        return [r for r in every if not r.success and not r.trial.suite.swapped]
+        """Return the trials that went wrong."""
+        return [r for results in self.results.values() for r in results if failed(r)]
+
+
+def failed(result: TrialResult) -> bool:
+    """Tell whether a trial went wrong; one of a swapped instruction must not be met."""
+    return result.success == result.trial.suite.swapped
 
 
 def plan(config: EvalConfig) -> dict[Group, list[Trial]]:
@@ -119,9 +123,9 @@ def report_html(
 
     chosen: list[TrialResult] = []
     for results in evaluation.results.values():
-        failed = sorted((r for r in results if not r.success), key=lambda r: -r.error_m)
-        chosen += failed[:FILMED_FAILURES]
-        chosen += [r for r in results if r.success][:1]
+        wrong = sorted((r for r in results if failed(r)), key=lambda r: -r.error_m)
+        chosen += wrong[:FILMED_FAILURES]
+        chosen += [r for r in results if not failed(r)][:1]
     films = [
         Film(r, film_trial(r.trial, evaluation.policy, arm=config.arm, device=config.device))
         for r in chosen

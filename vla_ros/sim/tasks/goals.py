@@ -79,7 +79,11 @@ def succeeded(world: World, goal: Goal, start: Start) -> bool:
     moved = world.object_position_m(goal.object) - start[goal.object]
     x, y = DIRECTIONS[goal.argument]
     along, aside = moved[0] * x + moved[1] * y, moved[1] * x - moved[0] * y
-    return along >= PUSHED_M and abs(aside) < along / 2 and abs(moved[2]) < 0.03
+    pushed = along >= PUSHED_M and abs(aside) < along / 2 and abs(moved[2]) < 0.03
+    bowls = [Goal('put', goal.object, IN + bowl.name) for bowl in world.containers]
+    return pushed and not any(
+        placed(world, into) for into in bowls
+    )  # nothing is pushed over a rim
 
 
 def error_m(world: World, goal: Goal, start: Start) -> float:
