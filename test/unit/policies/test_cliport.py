@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -20,10 +21,12 @@ from vla_ros.policies.cliport.policy import CliportPolicy
 from vla_ros.policies.cliport.streams import SpatialStream
 from vla_ros.policies.cliport.waypoints import Decision
 from vla_ros.policies.registry import load_policy
+from vla_ros.sim.tasks.language import task_vocabulary
 from vla_ros.training.restored import SCENE_KINDS, restore
 from vla_ros.types import Observation
 
 ARM = load_arm('sim')
+PAGE = Path(__file__).resolve().parents[3] / 'docs' / 'models.md'
 WORDS = ('put', 'pick', 'up', 'the', 'red', 'blue', 'cube', 'ball', 'in', 'bowl')
 TINY = CliportConfig(
     base_channels=4, rotations=4, crop_pixels=16, sentence_width=16, vocabulary=WORDS,
@@ -79,6 +82,17 @@ def test_parameters_are_those_that_the_layers_say() -> None:
     assert paper.transport.crop == 64
     assert len(paper.attention.streams.semantic.fusions) == 6
     assert [w.out_features for w in paper.attention.streams.semantic.words] == [1024, 512, 256]
+
+
+def test_the_sizes_that_the_page_of_the_models_states() -> None:
+    small = {'semantic': 'small', 'language': 'small'}
+    with torch.device('meta'):
+        paper = CliportModel(CliportConfig(**CLIPORT_PAPER | small, vocabulary=WORDS))
+        default = CliportModel(CliportConfig(vocabulary=tuple(task_vocabulary())))
+    found = re.search(r'parameters \| (\d+) M with small .* \| ([\d.]+) M ', PAGE.read_text())
+    assert found
+    assert f'{_count(paper) / 1e6:.0f}' == found[1]
+    assert f'{_count(default) / 1e6:.1f}' == found[2]
 
 
 def _count(layer: nn.Module) -> int:
