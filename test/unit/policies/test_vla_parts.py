@@ -9,10 +9,12 @@ from vla_ros.core.embodiment import load_arm
 from vla_ros.errors import CheckpointError, ConfigError
 from vla_ros.policies.registry import load_policy
 from vla_ros.policies.vla.config import HEADS, VlaConfig
+from vla_ros.policies.vla.encoders import build_tokenizer
 from vla_ros.policies.vla.heads import FlowHead, build_head
 from vla_ros.policies.vla.key_points import KeyPoint
 from vla_ros.policies.vla.loading import save_vla
 from vla_ros.policies.vla.model import VlaModel
+from vla_ros.policies.vla.policy import VlaPolicy
 from vla_ros.types import Observation
 
 ARM = load_arm('sim')
@@ -133,6 +135,37 @@ def test_the_text_half_of_clip_is_a_language_encoder():
     words = model.encode_language(ids, mask)
     assert words.shape == (2, 3, 32)
     torch.testing.assert_close(words[0, :2], words[1, :2])  # it is causal
+
+
+def test_clip_reads_by_its_own_tokenizer_and_without_its_files_afterwards(tmp_path):
+    from transformers import CLIPTokenizer
+
+    torch.manual_seed(0)
+    letters = ['r', 'e', 'd</w>', 'b', 'l', 'u', 'e</w>']
+    pieces = ['<|startoftext|>', '<|endoftext|>', *letters, 're', 'red</w>']
+    ids = {piece: number for number, piece in enumerate(pieces)}
+    kind, content = backbones()['clip']
+    for part in (kind(content), CLIPTokenizer(ids, [('r', 'e'), ('re', 'd</w>')])):
+        part.save_pretrained(tmp_path / 'clip')
+    config = VlaConfig(**SMALL | {'vocabulary': ()}, language=str(tmp_path / 'clip'))
+    model = VlaModel(config).eval()
+    kept = kind.from_pretrained(tmp_path / 'clip').text_model.state_dict()
+    weights = model.language.backbone.state_dict()
+    assert weights.keys() == kept.keys()
+    assert all(torch.equal(value, kept[name]) for name, value in weights.items())
+    tokens, mask = build_tokenizer(config)(['red', 'Blue'])
+    blue = [ids[piece] for piece in ('b', 'l', 'u', 'e</w>')]
+    assert tokens.tolist() == [[0, ids['red</w>'], 1, 1, 1, 1], [0, *blue, 1]]
+    assert mask.sum(axis=1).tolist() == [3, 6]
+    image = torch.randint(0, 255, (96, 128, 3), dtype=torch.uint8).numpy()
+    seen = [Observation({'front': image}, ARM.home_rad, text) for text in ('red', 'blue')]
+    before = [*map(VlaPolicy(model, ARM, torch.device('cpu')).predict, seen)]
+    assert (before[0][0] != before[1][0]).any()
+    save_vla(tmp_path / 'made', model, ARM, {})
+    (tmp_path / 'clip').rename(tmp_path / 'elsewhere')
+    after = [*map(load_policy(str(tmp_path / 'made'), ARM, 'cpu').predict, seen)]
+    for (was, sure), (now, as_sure) in zip(before, after, strict=True):
+        assert (was == now).all() and sure == as_sure
 
 
 def test_the_text_half_of_siglip_is_refused(tmp_path):
