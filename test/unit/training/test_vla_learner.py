@@ -5,12 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from vla_ros.core.embodiment import load_arm
 from vla_ros.errors import ConfigError
 from vla_ros.policies.registry import load_policy
 from vla_ros.policies.vla.config import HEADS, VlaConfig
 from vla_ros.policies.vla.key_points import shares
+from vla_ros.training.adapters import dense_layers
 from vla_ros.training.learners.learner import Ranges
 from vla_ros.training.learners.vla import VlaLearner
 from vla_ros.training.restored import restore, take_over
@@ -195,6 +197,57 @@ def test_an_encoder_is_tuned_as_the_configuration_says(how, tmp_path):
     learner.save(model, tmp_path, ARM, {})
     _, plain, _ = restore(str(tmp_path), ARM)
     got = learner.predict(plain.eval(), one).actions_BKA
+    torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-4)
+
+
+@pytest.fixture(scope='module')
+def encoders(tmp_path_factory):
+    """Save a tiny ViT, and a tiny BERT with its tokenizer, as their makers' files."""
+    from transformers import BertConfig, BertModel, BertTokenizer, ViTConfig, ViTModel
+
+    folder = tmp_path_factory.mktemp('encoders')
+    sizes = {
+        'hidden_size': 16, 'num_hidden_layers': 1, 'num_attention_heads': 2,
+        'intermediate_size': 32,
+    }  # fmt: skip
+    torch.manual_seed(0)
+    words = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *TINY['vocabulary']]
+    (folder / 'vocab.txt').write_text('\n'.join(words))
+    ViTModel(ViTConfig(**sizes, patch_size=16, image_size=32)).save_pretrained(folder / 'vit')
+    BertModel(BertConfig(**sizes, vocab_size=len(words))).save_pretrained(folder / 'bert')
+    BertTokenizer(str(folder / 'vocab.txt')).save_pretrained(folder / 'bert')
+    return {'vision': str(folder / 'vit'), 'language': str(folder / 'bert')}
+
+
+@pytest.mark.parametrize('how', ['frozen', 'lora'])
+def test_encoders_of_transformers_are_tuned_and_saved_as_plain_weights(how, encoders, tmp_path):
+    tuning = {'vision_tuning': how, 'language_tuning': how, 'lora_rank': 2}
+    learner, model = learner_and_model(**encoders, **tuning)
+    _, plain = learner_and_model(**encoders)
+    makers, one = plain.state_dict(), batch()
+    optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 3e-3)
+    for _ in range(2):
+        optimiser.zero_grad()
+        torch.stack(list(learner.losses(model.train(), one).values())).sum().backward()
+        optimiser.step()
+    found = {name for name, p in model.named_parameters() if p.grad is not None}
+    assert any(name.startswith('fusion') for name in found)
+    for part in ('vision', 'language'):
+        reached = {name for name in found if name.startswith(part)}
+        assert all('lora_' in name for name in reached) and bool(reached) == (how == 'lora')
+    if how == 'frozen':  # nor is anything dropped out
+        assert not any(m.training for m in (*model.vision.modules(), *model.language.modules()))
+    want = learner.predict(model.eval(), one).actions_BKA
+    learner.save(model, tmp_path, ARM, {})
+    saved = load_file(tmp_path / 'model.safetensors')
+    assert saved.keys() == makers.keys()
+    changed = {name for name, value in saved.items() if not torch.equal(value, makers[name])}
+    dense = {f'{name}.weight' for name in dense_layers(plain)}
+    for part in ('vision', 'language'):
+        touched = {name for name in changed if name.startswith(part)}
+        assert touched <= dense and bool(touched) == (how == 'lora')
+    _, restored, _ = restore(str(tmp_path), ARM)
+    got = learner.predict(restored.eval(), one).actions_BKA
     torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-4)
 
 
