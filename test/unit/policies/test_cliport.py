@@ -10,14 +10,17 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from vla_ros.core.embodiment import load_arm
 from vla_ros.errors import CheckpointError, ConfigError, ObservationError
 from vla_ros.policies.cliport.blocks import stage
-from vla_ros.policies.cliport.config import CLIPORT_PAPER, CliportConfig
+from vla_ros.policies.cliport.config import CLIPORT_PAPER, PRIMITIVES, CliportConfig
+from vla_ros.policies.cliport.height_map import HeightMap
 from vla_ros.policies.cliport.loading import save_cliport
 from vla_ros.policies.cliport.model import CliportModel
 from vla_ros.policies.cliport.policy import CliportPolicy
+from vla_ros.policies.cliport.rotation import rotated_crops
 from vla_ros.policies.cliport.streams import SpatialStream
 from vla_ros.policies.cliport.waypoints import Decision
 from vla_ros.policies.registry import load_policy
@@ -143,6 +146,44 @@ def test_a_turned_surrounding_of_the_pick_turns_the_answer() -> None:
         first, second = (transport.correlate(key, k) for k in (kernels, turned))
     rotation, place = divmod(int(first.argmax()), 32 * 64)
     assert divmod(int(second.argmax()), 32 * 64) == ((rotation - 1) % 4, place)
+
+
+class Matching(CliportModel):
+    """Picks at what is reddest, and places where the heights around the pick fit best."""
+
+    def pick(self, maps_BCHW: torch.Tensor, sentence_BD: torch.Tensor) -> torch.Tensor:
+        return 100 * maps_BCHW[:, 0]
+
+    def place(
+        self, maps_BCHW: torch.Tensor, sentence_BD: torch.Tensor, picks: list[tuple[int, int]]
+    ) -> torch.Tensor:
+        heights, crop = maps_BCHW[:, 3:4], self.config.crop_pixels
+        crops = rotated_crops(heights[0], picks[0], self.config.rotations, crop)
+        return self.transport.correlate(functional.pad(heights, (crop // 2,) * 4), crops[None])
+
+
+@pytest.mark.parametrize('quarters', [0, 1, 2, 3])
+def test_a_decision_turns_as_the_object_is_turned_in_the_base_frame(quarters: int) -> None:
+    geometry, turn_rad = TINY.geometry, quarters * np.pi / 2
+    corner = [(x, 0) for x in range(6)] + [(0, y) for y in range(1, 4)]  # an L, along x and y
+    rotation = np.array([[np.cos(turn_rad), -np.sin(turn_rad)],
+                         [np.sin(turn_rad), np.cos(turn_rad)]])  # fmt: skip
+    pick, place = (20, 15), (14, 45)
+    colours, heights = np.zeros((32, 64, 3), np.uint8), np.zeros((32, 64), np.float32)
+    colours[pick] = 255, 0, 0
+    for pixel, turned, height_m in ((pick, np.eye(2), 0.03), (place, rotation, 0.06)):
+        begin = geometry.point_m(np.array(pixel, np.float64))
+        points = begin + geometry.metres_per_pixel * np.array(corner) @ turned.T
+        rows, columns = np.round(geometry.pixel(points)).astype(int).T
+        heights[rows, columns] = height_m
+    made = Matching(TINY)
+    made.height_mean.zero_()
+    with torch.no_grad():
+        made.primitive.bias[PRIMITIVES.index('put')] += 100
+    policy = CliportPolicy(made, ARM, torch.device('cpu'))
+    decision = policy.decide(HeightMap(colours, heights), 'put it')
+    assert (decision.primitive, decision.pick, decision.place) == ('put', pick, place)
+    assert decision.turn_rad == pytest.approx(turn_rad)
 
 
 def test_correlation_is_highest_where_the_kernel_lies() -> None:
