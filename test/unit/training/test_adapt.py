@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +22,9 @@ from vla_ros.policies.rt1.model import Rt1Model
 from vla_ros.policies.vla.config import VlaConfig
 from vla_ros.policies.vla.model import VlaModel
 from vla_ros.training.adapt import split
-from vla_ros.training.adapters import Adapted, dense_layers
+from vla_ros.training.adapters import HEADS, Adapted, dense_layers
 from vla_ros.training.gate import check_fits, pass_gate
+from vla_ros.training.learners.kinds import make_learner
 from vla_ros.training.learners.learner import Ranges
 from vla_ros.training.learners.rt1 import Rt1Learner
 from vla_ros.training.record import RecordConfig, record
@@ -133,6 +135,60 @@ def test_the_command_writes_a_policy_that_is_better_than_its_base(
     assert policy.infer(seen).velocities_rad_s.shape[1] == 7
     before, after = (restore(str(f), ARM)[1].state_dict() for f in (base, output))
     assert any(not torch.equal(value, after[name]) for name, value in before.items())
+
+
+@pytest.fixture(scope='module')
+def vla_base(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Save a VLA model that drives every joint at about 1 rad/s, which no one should."""
+    folder = tmp_path_factory.mktemp('adapt') / 'vla'
+    torch.manual_seed(0)
+    size = {'width': 16, 'heads': 2, 'layers': 1, 'feedforward': 16, 'chunk_steps': 1}
+    learner = make_learner('vla', open_dataset(data), size)
+    zeros, ones = np.zeros(11), np.ones(11)
+    ranges = Ranges(zeros, ones, -ones[:8], ones[:8], ones[:8], 0.01 * ones[:8])
+    learner.save(learner.build(ranges), folder, ARM, {'seed': 0})
+    return folder
+
+
+@pytest.mark.parametrize('method', ['lora', 'head'])
+def test_the_command_adapts_what_the_method_says_of_a_vla_policy(
+    data: Path, vla_base: Path, tmp_path: Path, method: str
+) -> None:
+    line = f'adapt --base {vla_base} --data {data} --output {tmp_path / "new"} --method {method}'
+    line += ' --steps 3 --batch-images 2 --learning-rate 0.01 --device cpu --force'
+    assert main(line.split()) == 0
+    training = json.loads((tmp_path / 'new' / 'manifest.json').read_text())['training']
+    assert training['method'] == method and training['base']['name'] == str(vla_base)
+    base, new = (restore(str(f), ARM)[1] for f in (vla_base, tmp_path / 'new'))
+    before, after = base.state_dict(), new.state_dict()
+    assert after.keys() == before.keys()
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    dense = {f'{name}.weight' for name in dense_layers(base)}
+    if method == 'lora':
+        assert changed <= dense and any(name.startswith('fusion') for name in changed)
+    else:
+        assert 'head.0.bias' in changed and all(re.match(HEADS['vla'], n) for n in changed)
+    image = np.zeros((48, 64, 3), np.uint8)
+    seen = Observation({'front': image}, ARM.home_rad, 'red cube', gripper_opening_m=0.04)
+    policy = load_policy(str(tmp_path / 'new'), ARM, 'cpu')
+    assert policy.infer(seen).velocities_rad_s.shape[1] == 7
+
+
+@pytest.mark.parametrize('command', ['adapt', 'train'])
+def test_a_result_that_learned_nothing_is_refused_and_not_written(
+    data: Path, vla_base: Path, tmp_path: Path, command: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (tmp_path / 'undriven.yaml').write_text('drive_steps: 0\n')
+    words = [f'{tmp_path / "undriven.yaml"}'] if command == 'train' else []
+    line = f'--base {vla_base} --data {data} --output {tmp_path / "new"} --steps 1'
+    line += ' --learning-rate 1e-9 --batch-images 2 --device cpu'
+    assert main([command, *words, *line.split()]) == 2
+    said = capsys.readouterr().err
+    assert 'holds still is off by' in said and 'no checkpoint was written' in said
+    assert (tmp_path / 'new' / 'log.csv').is_file()
+    for name in ('manifest.json', 'model.safetensors'):
+        assert not (tmp_path / 'new' / name).exists()
 
 
 def test_the_gate_names_whom_the_result_does_not_beat() -> None:
