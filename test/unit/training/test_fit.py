@@ -30,6 +30,7 @@ from vla_ros.training.record import RecordConfig, record
 from vla_ros.training.speech import Speech, every_goal
 from vla_ros.training.table import load_table
 from vla_ros.training.table_batches import TableBatches
+from vla_ros.training.trainer import cosine
 
 ARM = load_arm('sim')
 SMALL = RecordConfig(
@@ -172,6 +173,38 @@ def test_two_processes_make_the_gradients_of_one(data: Path, tmp_path: Path) -> 
         torch.testing.assert_close(together[name], value)
 
 
+def test_gradients_are_clipped_to_a_norm(data: Path) -> None:
+    free, clipped = (
+        gradients(make_fit(data, FitConfig(images=2, device='cpu', clip_norm=most)))
+        for most in (1e9, 0.01)
+    )
+    norms = [float(torch.cat([g.flatten() for g in f.values()]).norm()) for f in (free, clipped)]
+    assert norms[0] > 0.1 and norms[1] == pytest.approx(0.01, rel=1e-3)
+    for name, value in free.items():
+        torch.testing.assert_close(clipped[name], value * norms[1] / norms[0])
+
+
+def test_the_averaged_weights_are_those_made_by_hand(data: Path, tmp_path: Path) -> None:
+    config = FitConfig(images=2, device='cpu', learning_rate=0.05, warm_up_steps=1, average=0.75)
+    fit, hand = make_fit(data, config), None
+    for _ in range(4):
+        fit.step()
+        fit.save(tmp_path / 'state.pt')
+        now = torch.load(tmp_path / 'state.pt')['model']
+        hand = {n: 0.75 * hand[n] + 0.25 * now[n] for n in now} if hand else now
+    for name, value in fit.model.state_dict().items():
+        torch.testing.assert_close(value, hand[name])
+        assert not torch.allclose(value, now[name], atol=1e-3)
+
+
+def test_the_learning_rate_warms_up_and_ends_at_zero() -> None:
+    share = cosine(1000, 100)
+    assert share(0) == pytest.approx(0.01)
+    assert share(500) == pytest.approx(0.5)
+    assert share(1000) == pytest.approx(0.0, abs=1e-9)
+    assert max(map(share, range(1000))) == share(99)
+
+
 def test_the_command_trains_and_the_gate_keeps_back_what_is_no_good(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -219,6 +252,40 @@ def test_a_model_that_knows_tasks_by_number_is_told_the_sentences_of_the_data(
     assert policy._model.config.tasks == tuple(open_dataset(data).tasks)
     adapted = ['adapt', '--base', str(tmp_path / 'rt1'), '--data', str(data), '--force']
     assert main([*adapted, '--output', str(tmp_path / 'more'), '--steps', '1']) == 0
+
+
+def tiny_vla(folder: Path, steps: int) -> Path:
+    """Write how a tiny VLA model is trained without driving the arm; return the file."""
+    config = folder / 'tiny.yaml'
+    config.write_text(
+        f'policy: vla\nimages: 1\nsentences: 2\nsteps: {steps}\ndrive_steps: 0\ndevice: cpu\n'
+        f'model: {{width: 16, heads: 2, layers: 1, feedforward: 16, chunk_steps: 2, '
+        f'key_points: false, offsets: false, turn: false}}\n'
+    )
+    return config
+
+
+def rows_of(log: Path) -> list[dict[str, str]]:
+    with log.open(encoding='utf-8') as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_command_writes_the_curves_of_its_log_for_tensorboard(
+    data: Path, tmp_path: Path
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    output = tmp_path / 'vla'
+    words = ['train', str(tiny_vla(tmp_path, 2)), '--data', str(data), '--output', str(output)]
+    assert main([*words, '--force']) == 0
+    events = EventAccumulator(str(output)).Reload()
+    (row,) = rows_of(output / 'log.csv')
+    step = int(row.pop('step'))
+    assert {'action', 'val_action_rad_s'} <= row.keys() == set(events.Tags()['scalars'])
+    for name, value in row.items():
+        (found,) = events.Scalars(name)
+        assert found.step == step == 2
+        assert found.value == pytest.approx(float(value), nan_ok=True)
 
 
 def test_without_a_name_the_vla_policy_is_trained(data: Path, tmp_path: Path) -> None:
