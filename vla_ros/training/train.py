@@ -79,7 +79,7 @@ def train(
             f"'{folder}' holds {recorded} of {info.shards} shards: recording was broken off; "
             f'go on with: vla-ros collect --output {folder} --episodes {info.episodes}'
         )
-    model_config = _model_config(info)
+    model_config = _model_config(info, config)
     tokenizer = build_tokenizer(model_config)
     assert isinstance(tokenizer, WordTokenizer)
     kinds = _named(frames, config)
@@ -116,13 +116,14 @@ def _named(frames: Frames, config: TrainConfig) -> list[ObjectKind]:
     return [kind for kind in EVERY if kind not in left_out]
 
 
-def _model_config(info: DatasetInfo) -> VlaConfig:
+def _model_config(info: DatasetInfo, config: TrainConfig) -> VlaConfig:
     return VlaConfig(
         cameras=(info.camera,),
         image_width=info.image_width,
         image_height=info.image_height,
         chunk_steps=info.chunk_steps,
         step_s=info.step_s,
+        evidence='attention' if config.hues else 'features',
         vocabulary=tuple(vocabulary()),
     )
 

@@ -12,6 +12,7 @@ from vla_ros.types import ARM_JOINTS
 
 SMALL = 'small'
 HEADS = ('l1', 'mse', 'binned', 'flow')
+EVIDENCE = ('features', 'attention')
 TUNINGS = ('full', 'frozen', 'lora')
 MAX_LAYERS, MAX_VIEWS, MAX_STEP_S, MAX_PROPRIOCEPTION = 128, 16, 10.0, 4096
 _MOST = {
@@ -60,6 +61,9 @@ class VlaConfig:
         point_views: how many cameras, the first ones, they are looked for in.
         sharpness: what scores are multiplied by before the place is read off them; above 1 the
             likeliest object counts more than the mean of two that may be meant.
+        evidence: what tells whether the named object is there: 'features' of the sentence and of
+            what it points at, or 'attention', how sharply it points, which is no other for a pair
+            of colour and shape that nobody said yet. Only with key points.
         turn: tell the action head by how much the tool has to turn to grasp.
         offsets: tell it how far the tool is from those places, the more exactly the nearer.
         proprioception_size: 10 for joints and tool, 11 with the gripper's opening, 0 for none.
@@ -93,6 +97,7 @@ class VlaConfig:
     points: int = 1
     point_views: int = 1
     sharpness: float = 1.0
+    evidence: str = 'features'
     turn: bool = False
     offsets: bool = False
     proprioception_size: int = PROPRIOCEPTION_SIZE
@@ -114,6 +119,9 @@ class VlaConfig:
             if not all(1 <= size <= most for size in sizes):
                 raise ConfigError(f'{name}: {value} is not within 1 and {most}')
         choose('head', self.head, HEADS)
+        choose('evidence', self.evidence, EVIDENCE)
+        if self.evidence == 'attention' and not self.key_points:
+            raise ConfigError('evidence: there is no attention without key_points')
         for name in ('vision_tuning', 'language_tuning'):
             choose(name, getattr(self, name), TUNINGS)
         if not 0 <= self.proprioception_size <= MAX_PROPRIOCEPTION:
