@@ -24,6 +24,7 @@ from vla_ros.sim.scene import OBJECT_KINDS, ObjectKind
 from vla_ros.training.batches import Batches
 from vla_ros.training.config import TrainConfig
 from vla_ros.training.episodes import DatasetInfo, Frames, read_frames, read_info
+from vla_ros.training.evidence import by_attention
 from vla_ros.training.gate import pass_gate
 from vla_ros.training.hues import EVERY
 from vla_ros.training.log import Log
@@ -79,7 +80,7 @@ def train(
             f"'{folder}' holds {recorded} of {info.shards} shards: recording was broken off; "
             f'go on with: vla-ros collect --output {folder} --episodes {info.episodes}'
         )
-    model_config = _model_config(info, config)
+    model_config = _model_config(info)
     tokenizer = build_tokenizer(model_config)
     assert isinstance(tokenizer, WordTokenizer)
     kinds = _named(frames, config)
@@ -93,6 +94,8 @@ def train(
     settings = {**asdict(info), **asdict(config)}
     trainer = Trainer(model, batches, validation, config, settings, device)
     _run(trainer, config, output, restart)
+    if config.hues:
+        trainer.model = by_attention(model, batches, config)
     training = {
         'command': command,
         'data': asdict(info),
@@ -102,9 +105,9 @@ def train(
         'held_out': {name: round(value, 5) for name, value in trainer.judge().items()},
     }
     pass_gate(training, force=force)
-    save_vla(output, model, embodiment, training)
+    save_vla(output, trainer.model, embodiment, training)
     (output / UNFINISHED).unlink(missing_ok=True)
-    return model
+    return trainer.model
 
 
 def _named(frames: Frames, config: TrainConfig) -> list[ObjectKind]:
@@ -116,14 +119,13 @@ def _named(frames: Frames, config: TrainConfig) -> list[ObjectKind]:
     return [kind for kind in EVERY if kind not in left_out]
 
 
-def _model_config(info: DatasetInfo, config: TrainConfig) -> VlaConfig:
+def _model_config(info: DatasetInfo) -> VlaConfig:
     return VlaConfig(
         cameras=(info.camera,),
         image_width=info.image_width,
         image_height=info.image_height,
         chunk_steps=info.chunk_steps,
         step_s=info.step_s,
-        evidence='attention' if config.hues else 'features',
         vocabulary=tuple(vocabulary()),
     )
 

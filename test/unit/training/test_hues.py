@@ -6,15 +6,23 @@ import colorsys
 
 import numpy as np
 import pytest
+import torch
 
 from vla_ros.core.embodiment import load_arm
+from vla_ros.policies.vla.config import VlaConfig
+from vla_ros.policies.vla.encoders import build_tokenizer
+from vla_ros.policies.vla.model import VlaModel
+from vla_ros.policies.vla.tokenizer import WordTokenizer
+from vla_ros.sim.grammar import vocabulary
 from vla_ros.sim.scene import COLOURS, OBJECT_KINDS, ObjectKind
 from vla_ros.sim.world import World
 from vla_ros.training.batches import Batches
 from vla_ros.training.collect import CollectConfig, record_episodes
 from vla_ros.training.config import TrainConfig
 from vla_ros.training.episodes import Frames
+from vla_ros.training.evidence import by_attention
 from vla_ros.training.hues import EVERY, LIKE_DEG, NAMED_DEG, SAME_DEG, draw_turn, names, turned
+from vla_ros.training.objective import run_model
 from vla_ros.training.sentences import SentenceSampler
 
 ARM = load_arm('sim')
@@ -117,3 +125,25 @@ def test_batches_ask_for_what_is_seen_and_refuse_what_is_not(world: World) -> No
         if kind is not None:
             assert kind.colour in said
         assert not any({k.colour, k.shape} <= said for k in LEFT_OUT)
+
+
+def test_what_refuses_is_learned_anew_and_where_it_points_stays(world: World) -> None:
+    torch.manual_seed(0)
+    frames = record_episodes(world, CollectConfig(episodes=2, episode_steps=4), range(2))
+    config = VlaConfig(vocabulary=tuple(vocabulary()), width=32, heads=2, layers=1, feedforward=32)
+    tokenizer = build_tokenizer(config)
+    assert isinstance(tokenizer, WordTokenizer)
+    settings = TrainConfig(batch_images=2, hues=0.5, device='cpu')
+    batches = Batches(frames, ARM, SentenceSampler(tokenizer, 24, 0, EVERY), settings)
+    model = VlaModel(config)
+    judging = by_attention(model, batches, settings)
+    assert judging.config.evidence == 'attention' and judging.config.sharpness > 1
+    for name, weights in judging.state_dict().items():
+        if not name.startswith('grounded'):
+            assert torch.equal(weights, model.state_dict()[name]), name
+    batch = batches.draw(torch.device('cpu'))
+    found = [run_model(m.eval(), batch, batch.images_BVHWC) for m in (model, judging)]
+    assert torch.equal(found[0].heat_BDVHW, found[1].heat_BDVHW)
+    likelier = 1 - settings.refusals_per_image / settings.sentences_per_image
+    share = found[1].grounded_B.detach().sigmoid().mean()
+    assert abs(share - likelier) < 0.2  # of an untrained model nothing but how often it is there
