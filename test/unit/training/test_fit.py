@@ -28,6 +28,7 @@ from vla_ros.policies.vla.policy import VlaPolicy
 from vla_ros.sim.tasks.language import sentence
 from vla_ros.training.driving import Driving
 from vla_ros.training.fit_config import FitConfig
+from vla_ros.training.fit_run import UNFINISHED
 from vla_ros.training.record import RecordConfig, record
 from vla_ros.training.speech import Speech, every_goal
 from vla_ros.training.table import load_table
@@ -309,6 +310,20 @@ def test_the_command_writes_the_curves_of_its_log_for_tensorboard(
         (found,) = events.Scalars(name)
         assert found.step == step == 2
         assert found.value == pytest.approx(float(value), nan_ok=True)
+
+
+def test_two_processes_write_one_checkpoint_and_one_log(data: Path, tmp_path: Path) -> None:
+    output = tmp_path / 'vla'
+    launcher = ['torch.distributed.run', '--standalone', '--nproc-per-node', '2']
+    words = ['-m', 'vla_ros.cli', 'train', str(tiny_vla(tmp_path, 2)), '--data', str(data)]
+    subprocess.run(
+        [sys.executable, '-m', *launcher, *words, '--output', str(output), '--force'],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    assert [row['step'] for row in rows_of(output / 'log.csv')] == ['2']
+    assert len(list(output.rglob('*manifest*'))) == len(list(output.glob('*tfevents*'))) == 1
+    assert not (output / UNFINISHED).exists()
+    assert isinstance(load_policy(str(output), ARM, 'cpu'), VlaPolicy)
 
 
 def test_without_a_name_the_vla_policy_is_trained(data: Path, tmp_path: Path) -> None:
