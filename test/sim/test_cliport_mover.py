@@ -12,11 +12,12 @@ from vla_ros.core.embodiment import load_arm
 from vla_ros.policies.cliport.config import CliportConfig
 from vla_ros.policies.cliport.model import CliportModel
 from vla_ros.policies.cliport.policy import CliportPolicy
-from vla_ros.policies.cliport.waypoints import Decision
+from vla_ros.policies.cliport.waypoints import Decision, wrapped
 from vla_ros.sim.tasks.env import TaskEnv
 from vla_ros.sim.tasks.goals import points_m
+from vla_ros.sim.tasks.table import Table
 from vla_ros.sim.world import World
-from vla_ros.types import Observation
+from vla_ros.types import FloatArray, Observation
 
 ARM = load_arm('sim')
 CONFIG = CliportConfig(base_channels=4, vocabulary=('put',))
@@ -72,6 +73,40 @@ def test_what_is_decided_rightly_is_done(world: World, task: str) -> None:
         told(env, policy)
         run(policy, env)
         assert env.report()['success'], (task, seed, env.instruction)
+
+
+def free_place_m(world: World) -> FloatArray:
+    """Return the place on the table, (2,), that is farthest from everything there."""
+    things = np.array([item.position_m[:2] for item in (*world.objects, *world.containers)])
+    x, y = np.meshgrid(np.linspace(0.4, 0.6, 9), np.linspace(-0.3, 0.3, 13))
+    places = np.stack([x.ravel(), y.ravel()], axis=-1)
+    return places[np.linalg.norm(places[:, None] - things, axis=-1).min(1).argmax()]
+
+
+def heading_rad(world: World, name: str) -> float:
+    rotation = world.object_rotation(name)
+    return float(np.arctan2(rotation[1, 0], rotation[0, 0]))
+
+
+def test_what_is_put_somewhere_is_turned_by_what_was_decided(world: World) -> None:
+    """Against a turn of zero: the fingers turn an object a little when they close on it."""
+    policy = CliportPolicy(CliportModel(CONFIG), ARM, torch.device('cpu'))
+    env = TaskEnv(world, 'put', cameras=('top',))
+    headings = []
+    for turn_rad in (0.0, np.pi / 4):
+        env.reset(seed=1002)
+        policy.reset()
+        reachable = Table.of(world).within_reach
+        name = next(o.name for o in world.objects if o.shape == 'cube' and reachable(o.name))
+        way = np.stack([world.object_position_m(name)[:2], free_place_m(world)])
+        pick, place = ((int(p[0]), int(p[1])) for p in np.round(CONFIG.geometry.pixel(way)))
+        decision = Decision('put', pick, place, turn_rad, 1.0)
+        policy.decide = lambda seen, instruction, told=decision: told  # type: ignore[method-assign]
+        run(policy, env)
+        assert np.linalg.norm(world.object_position_m(name)[:2] - way[1]) < 0.02
+        headings.append(heading_rad(world, name))
+    off_rad = wrapped(headings[1] - headings[0] - np.pi / 4, np.pi)  # a half turn is as good
+    assert abs(np.degrees(off_rad)) < 5
 
 
 def test_a_grasp_that_holds_nothing_is_tried_again(world: World) -> None:
