@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
@@ -103,6 +104,7 @@ def fit_table(run: Run, config: FitConfig, *, restart: bool = False) -> dict[str
     settings |= {
         'data': str(run.data), 'kind': run.kind, 'frames': len(table), 'base': run.base,
     }  # fmt: skip
+    torch.manual_seed(config.seed)
     model = base
     if base is None or run.model:
         model = learner.build(ranges_of(table.rows(0, begin)))

@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from vla_ros.sim.tasks.language import sentence
 from vla_ros.training.driving import Driving
 from vla_ros.training.fit_config import FitConfig
 from vla_ros.training.fit_run import UNFINISHED
+from vla_ros.training.log import UNDRAWN
 from vla_ros.training.record import RecordConfig, record
 from vla_ros.training.speech import Speech, every_goal
 from vla_ros.training.table import load_table
@@ -278,13 +280,13 @@ def test_a_model_that_knows_tasks_by_number_is_told_the_sentences_of_the_data(
     assert main([*adapted, '--output', str(tmp_path / 'more'), '--steps', '1']) == 0
 
 
-def tiny_vla(folder: Path, steps: int) -> Path:
+def tiny_vla(folder: Path, steps: int, more: str = '') -> Path:
     """Write how a tiny VLA model is trained without driving the arm; return the file."""
     config = folder / 'tiny.yaml'
     config.write_text(
         f'policy: vla\nimages: 1\nsentences: 2\nsteps: {steps}\ndrive_steps: 0\ndevice: cpu\n'
         f'model: {{width: 16, heads: 2, layers: 1, feedforward: 16, chunk_steps: 2, '
-        f'key_points: false, offsets: false, turn: false}}\n'
+        f'key_points: false, offsets: false, turn: false}}\n{more}'
     )
     return config
 
@@ -310,6 +312,33 @@ def test_the_command_writes_the_curves_of_its_log_for_tensorboard(
         (found,) = events.Scalars(name)
         assert found.step == step == 2
         assert found.value == pytest.approx(float(value), nan_ok=True)
+
+
+def test_a_command_that_was_killed_goes_on_and_ends_with_the_same_weights(
+    data: Path, tmp_path: Path
+) -> None:
+    whole, broken = tmp_path / 'whole', tmp_path / 'broken'
+    config = str(tiny_vla(tmp_path, 80, 'average: 0.9\nthreads: 1\n'))
+    command = [sys.executable, '-m', 'vla_ros.cli', 'train', config, '--data', str(data)]
+    command += ['--force', '--output']
+    subprocess.run([*command, str(whole)], check=True, capture_output=True)
+    first = subprocess.Popen([*command, str(broken)], stdout=subprocess.DEVNULL)
+    while not (broken / UNFINISHED).is_file():
+        assert first.poll() is None, 'the training ended before it was killed'
+        time.sleep(0.002)
+    first.kill()
+    first.wait()
+    assert not (broken / 'manifest.json').exists()
+    again = subprocess.run([*command, str(broken)], check=True, capture_output=True)
+    assert b'going on after step 50' in again.stdout
+    weights = [(folder / 'model.safetensors').read_bytes() for folder in (whole, broken)]
+    assert weights[0] == weights[1]
+    logs = [rows_of(folder / 'log.csv') for folder in (whole, broken)]
+    for row in (*logs[0], *logs[1]):
+        for name in UNDRAWN - {'step'}:  # another run takes other times
+            del row[name]
+    assert logs[0] == logs[1] and [row['step'] for row in logs[0]] == ['50', '80']
+    assert not (broken / UNFINISHED).exists()
 
 
 def test_two_processes_write_one_checkpoint_and_one_log(data: Path, tmp_path: Path) -> None:
