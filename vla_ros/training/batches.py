@@ -61,9 +61,9 @@ class Batches:
         """Return the frames of the given rows with fresh sentences."""
         frames, config = self._frames, self._config
         per_image = config.sentences_per_image
-        images, named, like = self._seen(rows)
+        images, named, alike = self._seen(rows)
         refusals = config.refusals_per_image
-        ids, mask, asked = self._sampler.batch(named, per_image, refusals, like)
+        ids, mask, asked = self._sampler.batch(named, per_image, refusals, alike)
         owner = np.repeat(rows, per_image)
         which = np.maximum(asked, 0)
         arrays = (

@@ -44,10 +44,8 @@ class Prefetch:
     def _draw(self) -> tuple[Batch, State]:
         started = time.monotonic()
         batch = self._batches.draw()
-        self.drawn, self.drawing_seconds = (
-            self.drawn + 1,
-            self.drawing_seconds + time.monotonic() - started,
-        )
+        self.drawing_seconds += time.monotonic() - started
+        self.drawn += 1
         return batch, self._now()
 
     def _now(self) -> State:

@@ -18,8 +18,8 @@ from vla_ros.policies.cliport.rotation import sampled
 from vla_ros.training.learners.cliport import Example, Scene, Scenes, example_from_points
 from vla_ros.training.recolour import ALL, recoloured, renamed
 from vla_ros.training.speech import Speech
-from vla_ros.training.table import check_rate
-from vla_ros.types import ARM_JOINTS, FloatArray
+from vla_ros.training.table import check_joints, check_rate
+from vla_ros.types import FloatArray
 
 TURN_STD_RAD = np.pi / 3
 """Of a scene in which the pick is looked for (the paper's)."""
@@ -69,12 +69,8 @@ def _check(dataset: Dataset, embodiment: Embodiment, needed: Sequence[str]) -> N
             f"'{dataset.folder}' has no {missing[0]}, which cliport learns from; {_HOW}"
         )
     check_rate(dataset, embodiment)
-    names = features['observation.state'].names if 'observation.state' in features else None
-    if isinstance(names, list | tuple) and tuple(names[:ARM_JOINTS]) != embodiment.joints:
-        raise ConfigError(
-            f"'{dataset.folder}' is of joints {', '.join(map(str, names[:ARM_JOINTS]))}; arm "
-            f"'{embodiment.name}' has {', '.join(embodiment.joints)}"
-        )
+    if 'observation.state' in features:
+        check_joints(dataset, 'observation.state', embodiment)
 
 
 class SceneBatches:

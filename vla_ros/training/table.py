@@ -8,7 +8,7 @@ chunk of a frame is its episode's next actions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,27 @@ def load_table(folder: Path, embodiment: Embodiment, chunk_steps: int) -> tuple[
     return table, dataset
 
 
+def check_joints(dataset: Dataset, name: str, embodiment: Embodiment) -> None:
+    """Refuse a state or an action of other joints, or of joints that nobody named.
+
+    Raises:
+        ConfigError: says which joints it is of, and which the arm has.
+    """
+    names = dataset.spec.features[name].names
+    arm = f"arm '{embodiment.name}' has {', '.join(embodiment.joints)}"
+    if isinstance(names, Mapping) and len(names) == 1:  # {'motors': [...]} of some recorders
+        (names,) = names.values()
+    if not isinstance(names, list | tuple):
+        raise ConfigError(
+            f"'{dataset.folder}': {name} names no joints; write them into its names in "
+            f'meta/info.json, in the order of the numbers: {arm}'
+        )
+    if tuple(names[:ARM_JOINTS]) != embodiment.joints:
+        raise ConfigError(
+            f"'{dataset.folder}': {name} is of joints {', '.join(map(str, names))}; {arm}"
+        )
+
+
 def check_rate(dataset: Dataset, embodiment: Embodiment) -> None:
     """Refuse data with more frames a second than the arm's cameras give.
 
@@ -137,12 +158,7 @@ def check_arm(dataset: Dataset, embodiment: Embodiment) -> None:
                 f"'{dataset.folder}': {name} is {shape}; it must be {ARM_JOINTS} joints, and the "
                 "gripper's opening where there is one"
             )
-        names = feature.names
-        if isinstance(names, list | tuple) and tuple(names[:ARM_JOINTS]) != embodiment.joints:
-            raise ConfigError(
-                f"'{dataset.folder}': {name} is of joints {', '.join(map(str, names))}; arm "
-                f"'{embodiment.name}' has {', '.join(embodiment.joints)}"
-            )
+        check_joints(dataset, name, embodiment)
 
 
 def _labels(dataset: Dataset, chunk_steps: int, first: NDArray[np.int64]) -> dict[str, Any]:

@@ -128,6 +128,27 @@ def test_data_of_other_joints_are_refused(data: Path) -> None:
         load_table(data, ARM, 9)
 
 
+def test_joints_that_nobody_named_are_refused(tmp_path: Path) -> None:
+    joints = [*ARM.joints, 'gripper']
+    for folder, names in (('none', None), ('motors', {'motors': joints})):
+        features = {
+            'observation.images.front': Feature('image', (48, 64, 3)),
+            'observation.state': Feature('float32', (8,), joints),
+            'action': Feature('float32', (8,), names),
+        }
+        writer = DatasetWriter(tmp_path / folder, Spec(10, features))
+        columns = {
+            'observation.images.front': np.zeros((3, 48, 64, 3), np.uint8),
+            'observation.state': np.zeros((3, 8), np.float32),
+            'action': np.zeros((3, 8), np.float32),
+        }
+        writer.save_episode(columns, 'put the lid on')
+        writer.finalize()
+    load_table(tmp_path / 'motors', ARM, 2)
+    with pytest.raises(ConfigError, match=r'action names no joints; .* panda_joint1'):
+        load_table(tmp_path / 'none', ARM, 2)
+
+
 def test_a_resumed_training_ends_with_the_same_weights(data: Path, tmp_path: Path) -> None:
     whole, broken, resumed = (make_fit(data, PLAIN) for _ in range(3))
     for _ in range(6):
