@@ -60,7 +60,7 @@ class Decision:
         primitive: one of `config.PRIMITIVES`.
         pick: (row, column) in the height map.
         place: (row, column).
-        turn_rad: of the object from pick to place.
+        turn_rad: of the object from pick to place; a half turn off is as good to the fingers.
         confidence: probability of the pixels around the pick.
     """
 
