@@ -19,7 +19,8 @@ from std_msgs.msg import String
 
 from vla_ros.errors import ConfigError, VlaRosError
 from vla_ros.paths import config_dir
-from vla_ros.ros.conversion import image_to_message, ns_to_stamp
+from vla_ros.ros import qos
+from vla_ros.ros.conversion import depth_to_message, image_to_message, ns_to_stamp
 from vla_ros.ros.policy_node import PolicyNode
 from vla_ros.types import ActionChunk, Observation
 
@@ -54,6 +55,32 @@ def test_a_frame_gives_a_chunk_with_the_stamp_of_the_image(bench: Bench) -> None
     np.testing.assert_array_equal(observation.joint_positions_rad, ARM.home_rad)
     assert bench.until(lambda: bench.status().get('stamp_to_chunk_p50_ms'), bench.probe.send_frame)
     assert len(bench.policy.threads) == 1
+
+
+class DepthPolicy(ConstantPolicy):
+    """Reads the depth of its camera, too."""
+
+    depth_cameras = ('top',)
+
+
+def test_without_depth_there_is_no_chunk_and_the_status_says_so(graph: Graph) -> None:
+    bench, topic = Bench(graph, DepthPolicy(cameras=('top',))), ARM.cameras['top'].depth_topic
+    bench.say('put the red cube in the blue bowl')
+    assert bench.until(
+        lambda: bench.status()['message'] == f'no fresh depth image on {topic}', bench.send_all
+    )
+    assert not bench.probe.chunks
+    publisher = bench.probe.create_publisher(Image, topic, qos.SENSOR)
+    depth_m = np.full((24, 32), 1.25, np.float32)
+
+    def send() -> None:
+        stamp = bench.probe.get_clock().now().to_msg()
+        publisher.publish(depth_to_message(depth_m, stamp, 'top'))
+        bench.send_all()
+
+    assert bench.until(lambda: bench.probe.chunks, send)
+    seen = bench.policy.observations[-1].depths_m
+    np.testing.assert_array_equal(seen['top'], depth_m)
 
 
 def test_without_an_instruction_there_is_no_chunk(bench: Bench) -> None:

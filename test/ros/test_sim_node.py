@@ -21,7 +21,7 @@ from visualization_msgs.msg import MarkerArray
 from vla_ros.core.kinematics import tool_position
 from vla_ros.errors import ConfigError
 from vla_ros.ros import qos
-from vla_ros.ros.conversion import image_from_message, stamp_to_ns
+from vla_ros.ros.conversion import depth_from_message, image_from_message, stamp_to_ns
 from vla_ros.ros.sim_node import SimNode
 from vla_ros.sim.expert import ReachExpert
 from vla_ros.sim.world import World
@@ -73,6 +73,20 @@ class Bench:
 @pytest.fixture
 def bench(graph: Graph) -> Bench:
     return Bench(graph)
+
+
+def test_the_depth_of_a_camera_comes_with_its_image(bench: Bench) -> None:
+    top, depths, images = ARM.cameras['top'], [], []
+    bench.probe.create_subscription(Image, top.depth_topic, depths.append, qos.SENSOR)
+    bench.probe.create_subscription(Image, top.topic, images.append, qos.SENSOR)
+    stamps = lambda messages: {stamp_to_ns(m.header.stamp) for m in messages}  # noqa: E731
+    assert bench.graph.spin_until(lambda: stamps(depths) & stamps(images))
+    depth_m = depth_from_message(depths[-1])
+    assert depth_m.shape == (top.height, top.width)
+    assert top.calibration is not None
+    table = np.median(depth_m)  # the camera looks straight down on it
+    assert abs(table - top.calibration.position_m[2]) < 0.01
+    assert depth_m.min() < table - 0.02  # objects, and the arm
 
 
 def test_a_velocity_is_latched_until_the_next_one(bench: Bench) -> None:

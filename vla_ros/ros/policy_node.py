@@ -197,8 +197,8 @@ class PolicyNode(ManagedNode):
         joints_missing = self._report.joints_missing = self._joints.missing(
             mono_ns, fingers=fingers
         )
-        if self._depths and (silent := self._depths.missing()):
-            self._report.unusable = f'no fresh depth image on {", ".join(silent)}'
+        self._report.depths_missing = self._depths.missing() if self._depths else []
+        if self._report.depths_missing:
             return
         if not taken or joints_missing or not self._instruction or self._worker is None:
             return

@@ -27,12 +27,14 @@ class PolicyReport:
         bad_input: what is malformed in the newest input, empty if nothing is.
         unusable: why the newest frame made no observation, empty if it did.
         joints_missing: joints of which there is no fresh state.
+        depths_missing: topics from which no fresh depth image came.
     """
 
     def __init__(self, joints: Sequence[str]) -> None:
         """Begin with nothing heard of."""
         self.refused = self.bad_input = self.unusable = ''
         self.joints_missing = list(joints)
+        self.depths_missing: list[str] = []
         self._error = ''
         self._frames_used = self._chunks_sent = 0
         self._last_frame_ns = time.monotonic_ns()
@@ -104,6 +106,11 @@ class PolicyReport:
                 f'more than {MAX_HZ} instructions a second; the newest counts',
             ),
             (silent, diagnostics.WARN, self.unusable or f'no frame from {cameras}'),
+            (
+                self.depths_missing,
+                diagnostics.WARN,
+                f'no fresh depth image on {", ".join(self.depths_missing)}',
+            ),
             (not instruction, diagnostics.OK, 'waiting for an instruction'),
             (
                 self.joints_missing,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vla_ros.core.embodiment import CameraConfig, Embodiment
 from vla_ros.errors import ConfigError, choose
@@ -48,8 +48,8 @@ class SimConfig:
     def cameras(self, arm: Embodiment) -> dict[str, CameraConfig]:
         """Return the cameras of the arm with the sizes and the rate of these parameters."""
         return {
-            name: CameraConfig(
-                topic=camera.topic,
+            name: replace(
+                camera,
                 width=self.image_width or camera.width,
                 height=self.image_height or camera.height,
                 rate_hz=self.cameras_hz or camera.rate_hz,
