@@ -170,6 +170,11 @@ def _episode(
     return rows
 
 
+def there(world: World) -> set[str]:
+    """Return the names of all that is on the table."""
+    return {thing.name for thing in (*world.objects, *world.containers)}
+
+
 def lay(
     world: World,
     seed: int,
@@ -195,8 +200,7 @@ def lay(
     """
     for _ in range(SCENES_TRIED):
         world.reset(seed, task)
-        there = {thing.name for thing in (*world.objects, *world.containers)}
-        if not there & set(leave_out) and useful():
+        if not there(world) & set(leave_out) and useful():
             return
         seed = int(rng.integers(shipped_phrasings().held_out_first_seed))
     raise ConfigError(f'in none of {SCENES_TRIED} scenes anything can be done that is asked for')

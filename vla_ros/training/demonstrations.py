@@ -32,6 +32,7 @@ from vla_ros.sim.tasks.goal import TASKS
 from vla_ros.sim.tasks.goals import goals, points_m
 from vla_ros.sim.tasks.language import sentence
 from vla_ros.sim.world import World
+from vla_ros.training.collect import there
 from vla_ros.types import ARM_JOINTS, DepthArray, FloatArray
 
 STEP_S = 0.1
@@ -165,8 +166,7 @@ class Demonstrator:
         env = TaskEnv(world, task, step_s=STEP_S, cameras=())
         world.reset(seed, task)
         found = [goal for goal in goals(world) if goal.task == task]
-        there = {thing.name for thing in (*world.objects, *world.containers)}
-        if not found or there & set(config.leave_out):
+        if not found or there(world) & set(config.leave_out):
             return None
         goal = choose_goal(found, np.random.default_rng([seed, 3]))
         env.reset(seed=seed, options={'goal': goal})

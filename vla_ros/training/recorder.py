@@ -28,7 +28,7 @@ from vla_ros.sim.tasks.labels import Labeller
 from vla_ros.sim.tasks.language import sample_sentence, sentence
 from vla_ros.sim.world import World
 from vla_ros.training.chunks import action_at
-from vla_ros.training.collect import lay, start_pose
+from vla_ros.training.collect import lay, start_pose, there
 from vla_ros.types import (
     ARM_JOINTS,
     EXECUTION_HORIZON,
@@ -107,10 +107,6 @@ class Recorder:
         tasks = self._config.tasks
         return [goal for goal in goals(self.world) if goal.task in tasks and goal != but]
 
-    def _there(self) -> set[str]:
-        """Return the names of all that is on the table."""
-        return {thing.name for thing in (*self.world.objects, *self.world.containers)}
-
     def _lay(self, seed: int, rng: np.random.Generator) -> None:
         """Lay the scene of a seed; another one where nothing that is asked for can be done."""
         task = self._config.tasks[seed % len(self._config.tasks)]
@@ -149,7 +145,7 @@ class Recorder:
         config, world = self._config, self.world
         asked = [goal, *self.choices(rng, but=goal)]
         asked = [asked[i % len(asked)] for i in range(config.labels)]
-        present = self._there()
+        present = there(self.world)
         points = np.stack([points_m(world, g) for g in asked])
         size = config.image_width, config.image_height
         state = np.append(world.joint_positions_rad, world.gripper_opening_m)
