@@ -79,7 +79,10 @@ def test_the_depth_of_a_camera_comes_with_its_image(bench: Bench) -> None:
     top, depths, images = ARM.cameras['top'], [], []
     bench.probe.create_subscription(Image, top.depth_topic, depths.append, qos.SENSOR)
     bench.probe.create_subscription(Image, top.topic, images.append, qos.SENSOR)
-    stamps = lambda messages: {stamp_to_ns(m.header.stamp) for m in messages}  # noqa: E731
+
+    def stamps(messages: list[Image]) -> set[int]:
+        return {stamp_to_ns(message.header.stamp) for message in messages}
+
     assert bench.graph.spin_until(lambda: stamps(depths) & stamps(images))
     depth_m = depth_from_message(depths[-1])
     assert depth_m.shape == (top.height, top.width)

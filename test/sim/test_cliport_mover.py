@@ -53,6 +53,11 @@ def run(policy: CliportPolicy, env: TaskEnv) -> None:
         assert ((position >= low) & (position <= high)).all()
 
 
+def decides(policy: CliportPolicy, decision: Decision) -> None:
+    """Give the mover, which is tested here, a decision: the network was never trained."""
+    policy.decide = lambda seen, instruction: decision  # type: ignore[method-assign]
+
+
 def told(env: TaskEnv, policy: CliportPolicy) -> None:
     """Let the policy decide what is right, as pixels of its map."""
     task, geometry = env.task, CONFIG.geometry
@@ -60,7 +65,7 @@ def told(env: TaskEnv, policy: CliportPolicy) -> None:
         (int(p[0]), int(p[1])) for p in np.round(geometry.pixel(points_m(env.world, env.goal)))
     )
     decision = Decision(task, pick, place, 0.0, 1.0)
-    policy.decide = lambda seen, instruction: decision  # type: ignore[method-assign]
+    decides(policy, decision)
 
 
 @pytest.mark.parametrize('task', ['reach', 'push', 'pick', 'put'])
@@ -101,7 +106,7 @@ def test_what_is_put_somewhere_is_turned_by_what_was_decided(world: World) -> No
         way = np.stack([world.object_position_m(name)[:2], free_place_m(world)])
         pick, place = ((int(p[0]), int(p[1])) for p in np.round(CONFIG.geometry.pixel(way)))
         decision = Decision('put', pick, place, turn_rad, 1.0)
-        policy.decide = lambda seen, instruction, told=decision: told  # type: ignore[method-assign]
+        decides(policy, decision)
         run(policy, env)
         assert np.linalg.norm(world.object_position_m(name)[:2] - way[1]) < 0.02
         headings.append(heading_rad(world, name))

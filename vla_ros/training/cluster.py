@@ -47,6 +47,7 @@ def _chosen(backend: str) -> joblib.parallel_config:
     name, _, address = backend.partition(':')
     try:
         if name == 'ray':
+            # no extra of ours: who has a cluster of Ray has it installed
             import ray  # type: ignore[import-not-found]
             from ray.util.joblib import register_ray  # type: ignore[import-not-found]
 
