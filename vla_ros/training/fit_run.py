@@ -215,7 +215,6 @@ def take_steps(
             row['steps_per_s'] = (fit.steps_done - begun) / (time.monotonic() - started)
             row |= fit.rates()
             seen.clear()
-            fit.save(unfinished)
             row |= driving.unknown
             if show and (fit.steps_done == config.steps or _turn(fit, config)):
                 progress.update(bar, text='driving the simulated arm')
@@ -225,6 +224,7 @@ def take_steps(
                 for name, value in row.items():
                     curves.add_scalar(name, value, fit.steps_done)
                 curves.flush()
+            fit.save(unfinished)  # after its row: who goes on from it makes no row before it
             progress.update(bar, text=' '.join(f'{k} {v:.3f}' for k, v in row.items()))
 
 

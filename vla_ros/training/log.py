@@ -26,9 +26,11 @@ class Log:
         if steps and self._path.is_file():
             with self._path.open(newline='', encoding='utf-8') as file:
                 kept = [row for row in csv.DictReader(file) if int(row['step']) <= steps]
-        self._path.write_text('', encoding='utf-8')
+        draft = self._path.with_suffix('.draft')
+        draft.write_text('', encoding='utf-8')
         for row in kept:
-            self.add(row)
+            Log(draft).add(row)
+        draft.replace(self._path)  # in one piece: a training may be killed here, too
 
     def add(self, row: Mapping[str, float | str]) -> None:
         """Append one row."""

@@ -28,6 +28,7 @@ from vla_ros.policies.rt1.policy import Rt1Policy
 from vla_ros.policies.vla.policy import VlaPolicy
 from vla_ros.sim.tasks.language import sentence
 from vla_ros.training.driving import Driving
+from vla_ros.training.fit import Fit
 from vla_ros.training.fit_config import FitConfig
 from vla_ros.training.fit_run import UNFINISHED
 from vla_ros.training.log import UNDRAWN
@@ -360,6 +361,25 @@ def test_a_command_that_was_killed_goes_on_and_ends_with_the_same_weights(
             del row[name]
     assert logs[0] == logs[1] and [row['step'] for row in logs[0]] == ['50', '80']
     assert not (broken / UNFINISHED).exists()
+
+
+def test_a_training_killed_as_its_state_is_written_has_logged_what_led_to_it(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def save_and_die(fit: Fit, path: Path) -> None:
+        save(fit, path)
+        raise Killed
+
+    save, output = Fit.save, tmp_path / 'broken'
+    monkeypatch.setattr(Fit, 'save', save_and_die)
+    words = ['train', str(tiny_vla(tmp_path, 2)), '--data', str(data), '--output', str(output)]
+    with pytest.raises(Killed):
+        main([*words, '--force'])
+    assert (output / UNFINISHED).is_file()
+    assert [row['step'] for row in rows_of(output / 'log.csv')] == ['2']
 
 
 def test_two_processes_write_one_checkpoint_and_one_log(data: Path, tmp_path: Path) -> None:
