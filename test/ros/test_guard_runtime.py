@@ -48,6 +48,7 @@ def test_parameters_tighten_while_it_moves_and_loosen_while_inactive(graph: Grap
     assert set_together(bench, velocity_scale=0.05, joint_state_timeout_s=0.08) == ''
     slow = 0.05 * ARM.velocity_max_rad_s.max() + 1e-9
     assert bench.until(lambda: 0 < bench.speed() <= slow, bench.think)
+    assert bench.until(lambda: int(bench.status()['limited']) > 0, bench.think)
     assert 'can only be tightened' in set_together(bench, velocity_scale=0.5)
     bench.guard.trigger_deactivate()
     assert set_together(bench, velocity_scale=1.0) == ''

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from vla_ros.cli import main
 from vla_ros.core.embodiment import load_arm
-from vla_ros.ros.evaluation import run_task_episodes_through_ros
+from vla_ros.ros.evaluation import run_through_ros
 from vla_ros.sim.tasks.episodes import plan_task_episodes
 from vla_ros.sim.world import World
-
-KEYS = {
-    'task', 'policy', 'episodes', 'successes', 'success_rate', 'wilson_95', 'wrong_object_rate',
-    'median_error_m', 'seed',
-}  # fmt: skip
+from vla_ros.training.figures import TaskReport
 
 
 @pytest.mark.parametrize('through', ['sim', 'ros'])
@@ -25,20 +22,23 @@ def test_eval_writes_the_same_figures_of_simulator_and_graph(tmp_path: Path, thr
     words = ['--episodes', '2', '--seed', '3', '--phrasings', 'held_out', '--workers', '1']
     assert main(['eval', *words, '--through', through, '--json', str(file)]) == 0
     found = json.loads(file.read_text(encoding='utf-8'))
-    assert set(found) == KEYS
+    assert set(found) == {field.name for field in fields(TaskReport)}
     assert (found['episodes'], found['successes'], found['seed']) == (2, 2, 3)
     assert (found['task'], found['policy']) == ('reach', 'vla-reach')
     assert found['success_rate'] == 1.0
     assert found['wrong_object_rate'] == 0.0
     assert 0 < found['median_error_m'] < 0.03
     assert 0.3 < found['wilson_95'][0] < found['wilson_95'][1] <= 1.0
+    assert found['median_time_s'] == pytest.approx(6.0, abs=0.2)
+    assert 0.05 < found['acceleration_rad_s2'] < 3.0
+    assert 0.0 <= found['interventions_per_s'] < 20.0
 
 
 def test_what_is_met_is_heard_through_the_graph() -> None:
     world = World(load_arm('sim'))
     reach = plan_task_episodes(world, 'reach', 1, 3)
     pick = plan_task_episodes(world, 'pick', 1, 3)
-    done, not_done = run_task_episodes_through_ros([*reach, *pick], 'vla-reach')
+    done, not_done = run_through_ros([*reach, *pick], 'vla-reach')
     assert done.success and not done.wrong_object
     assert not not_done.success and not_done.time_s > 7.5
 
@@ -48,8 +48,9 @@ def test_eval_of_any_task_through_ros(tmp_path: Path) -> None:
     words = '--task push --policy hold --episodes 1 --through ros --json'
     assert main(['eval', *words.split(), str(file)]) == 0
     found = json.loads(file.read_text(encoding='utf-8'))
-    assert set(found) == KEYS
     assert (found['task'], found['successes'], found['median_error_m']) == ('push', 0, None)
+    assert found['median_time_s'] is None
+    assert found['interventions_per_s'] == found['acceleration_rad_s2'] == 0.0  # it held still
 
 
 def test_eval_takes_the_users_own_phrasings(tmp_path: Path) -> None:

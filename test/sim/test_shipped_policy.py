@@ -9,12 +9,14 @@ from vla_ros.core.embodiment import load_arm
 from vla_ros.paths import policies_dir
 from vla_ros.policies.checkpoint import read_manifest
 from vla_ros.policies.registry import load_policy
-from vla_ros.sim.env import EPISODE_S, reach_env
-from vla_ros.sim.episodes import plan_episodes
 from vla_ros.sim.grammar import phrase, shipped_phrasings
 from vla_ros.sim.scene import OBJECT_KINDS
+from vla_ros.sim.tasks.env import TIME_LIMIT_S, TaskEnv, task_env
 from vla_ros.sim.world import World
-from vla_ros.training.evaluate import report, run_episode, run_episodes
+from vla_ros.training.figures import task_report
+from vla_ros.training.suites import PLAIN
+from vla_ros.training.trial_plan import plan_trials
+from vla_ros.training.trials import TICK_S, PolicyBrain, run_trial, run_trials
 
 ARM = load_arm('sim')
 FOLDER = policies_dir() / 'vla-reach'
@@ -22,7 +24,7 @@ FOLDER = policies_dir() / 'vla-reach'
 
 @pytest.fixture(scope='module')
 def env():
-    made = reach_env(ARM)
+    made = task_env(ARM, 'reach')
     yield made
     made.close()
 
@@ -36,10 +38,10 @@ def test_it_says_where_it_runs(policy):
     assert policy.device == 'cpu'
 
 
-def test_twenty_unseen_scenes_with_held_out_phrasings():
-    episodes = plan_episodes(20, 7, shipped_phrasings().held_out)
-    found = report(list(run_episodes(episodes, 'vla-reach', device='cpu')), policy='vla-reach',
-                   seed=7, task='reach')  # fmt: skip
+def test_twenty_unseen_scenes_with_held_out_phrasings(env):
+    trials = plan_trials(env.world, 'reach', 20, 7, 'held_out', PLAIN)
+    results = list(run_trials(trials, 'vla-reach', device='cpu'))
+    found = task_report(results, policy='vla-reach', seed=7, phrasings='held_out')
     assert found.success_rate >= 0.9, found
     assert found.wrong_object_rate <= 0.05, found
 
@@ -48,10 +50,10 @@ def drive(env, policy, seed, instruction):
     """Follow an instruction to the end of an episode; return notes and the way of the joints."""
     env.reset(seed=seed, options={'instruction': instruction})
     start, notes = env.world.joint_positions_rad, []
-    while env.world.time_s < EPISODE_S / 2:
+    while env.world.time_s < TIME_LIMIT_S['reach'] / 2:
         chunk = policy.infer(env.observation())
         notes.append(chunk.note)
-        env.drive(chunk.velocities_rad_s[0])
+        env.drive(np.append(chunk.velocities_rad_s[0], np.nan))
     return notes, np.abs(env.world.joint_positions_rad - start).max()
 
 
@@ -87,15 +89,13 @@ def test_another_sentence_leads_elsewhere(env, policy):
     assert np.linalg.norm(places[0] - places[1]) > 0.08
 
 
-def test_frames_of_twice_the_size_change_little(policy):
+def test_frames_of_twice_the_size_change_little():
     """Cameras of 640x480 are as good as those that it was trained with."""
-    large = reach_env(ARM)
-    large.world.close()
-    large = type(large)(World(ARM, camera_sizes={'front': (640, 480)}))
-    outcomes = [run_episode(large, policy, e)
-                for e in plan_episodes(5, 8, shipped_phrasings().train)]  # fmt: skip
-    large.close()
-    assert sum(outcome.success for outcome in outcomes) >= 4
+    world = World(ARM, camera_sizes={'front': (640, 480)})
+    env, brain = TaskEnv(world, 'reach', step_s=TICK_S), PolicyBrain('vla-reach', world, 'cpu')
+    trials = plan_trials(world, 'reach', 5, 8, 'train', PLAIN)
+    assert sum(run_trial(env, brain, trial, None).success for trial in trials) >= 4
+    world.close()
 
 
 def test_the_manifest_says_what_made_it():

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from vla_ros.commands.json_file import JsonFile, check_json_file, write_json
-from vla_ros.errors import ConfigError, check_at_least
-from vla_ros.sim.episodes import Outcome, plan_episodes
-from vla_ros.sim.grammar import load_phrasings, shipped_phrasings
-from vla_ros.training.evaluate import EvalReport, failures, report, run_episodes, with_progress
+from vla_ros.errors import ConfigError
 from vla_ros.training.suites import SUITES
 
 if TYPE_CHECKING:
-    from vla_ros.training.evaluate_tasks import Evaluation
+    from vla_ros.training.evaluate import EvalConfig, Evaluation, Run
     from vla_ros.training.figures import Comparison
 
 SHOWN_FAILURES = 10
@@ -64,85 +62,88 @@ def main(
         backend: of joblib: loky is processes here; dask:HOST:PORT is a scheduler of Dask, ray or
             ray:ADDRESS a cluster of Ray.
     """
-    check_json_file(json_file)
-    check_at_least('workers', workers, 1)
-    more = suite or report_file or against or policy == 'expert' or backend != 'loky'
-    if task == 'reach' and not more:
-        return _reach(episodes, seed, phrasings, policy, json_file, through, device, workers)
-    if through == 'ros':
-        if more:
-            raise ConfigError('--through ros runs the plain trials alone: no suites, no reports')
-        return _tasks_through_ros(task, episodes, seed, phrasings, policy, json_file, device)
-    return _tasks(
-        task, episodes, seed, phrasings, policy, suite, report_file, against, json_file, device,
-        workers, backend,
-    )  # fmt: skip
-
-
-def _tasks(
-    task: str, episodes: int, seed: int, phrasings: str, policy: str, suite: tuple[str, ...],
-    report_file: Path | None, against: str, json_file: Path | None, device: str, workers: int,
-    backend: str,
-) -> int:  # fmt: skip
-    from vla_ros.training import evaluate_tasks as tasks
+    from vla_ros.training import evaluate as evaluation
     from vla_ros.training.suites import chosen_suites
 
+    check_json_file(json_file)
+    if through == 'ros' and (suite or report_file or backend != 'loky'):
+        raise ConfigError(
+            '--through ros runs the plain trials alone, one after the other: leave out --suite, '
+            '--report and --backend, or take --through sim'
+        )
     if report_file is not None and not report_file.parent.is_dir():
         raise ConfigError(f"--report '{report_file}': there is no such folder; make it first")
-    config = tasks.EvalConfig(
-        tasks=tasks.TASKS if task == ALL else (task,), episodes=episodes, seed=seed,
+    config = evaluation.EvalConfig(
+        tasks=evaluation.TASKS if task == ALL else (task,), episodes=episodes, seed=seed,
         phrasings=phrasings, suites=chosen_suites(suite), device=device, workers=workers,
         backend=backend,
     )  # fmt: skip
-    planned = tasks.plan(config)
-    found = tasks.evaluate(config, planned, policy)
+    planned = evaluation.plan(config)
+    runs = _in_graph if through == 'ros' else evaluation.in_simulator
+    found = evaluation.evaluate(config, planned, policy, runs(config, policy))
     comparisons = []
     if against:
-        comparisons = tasks.compared(found, tasks.evaluate(config, planned, against, against))
-    _show_tasks(found, comparisons)
+        other = evaluation.evaluate(config, planned, against, runs(config, against), against)
+        comparisons = evaluation.compared(found, other)
+    _show(found, comparisons, phrasings, through)
     if report_file is not None:
-        tasks.report_html(
-            report_file, ' '.join(['vla-ros', *sys.argv[1:]]), config, found, comparisons
-        )
+        command = ' '.join(['vla-ros', *sys.argv[1:]])
+        evaluation.report_html(report_file, command, config, found, comparisons)
         print(f'written to {report_file}')
-    write_json(json_file, tasks.as_json(found, comparisons))
+    write_json(json_file, evaluation.as_json(found, comparisons))
     return 0
 
 
-def _tasks_through_ros(
-    task: str, episodes: int, seed: int, phrasings: str, policy: str, json_file: Path | None,
-    device: str,
-) -> int:  # fmt: skip
-    from vla_ros.ros.evaluation import run_task_episodes_through_ros
-    from vla_ros.training import evaluate_tasks as tasks
+def _in_graph(config: EvalConfig, policy: str) -> Run:
+    """Return what runs trials through the three processes."""
+    from vla_ros.ros.evaluation import run_through_ros
+    from vla_ros.training.trials import EXPERT, Trial, TrialResult
 
-    config = tasks.EvalConfig(
-        tasks=tasks.TASKS if task == ALL else (task,), episodes=episodes, seed=seed,
-        phrasings=phrasings,
-    )  # fmt: skip
-    rows = []
-    for (name, _), trials in tasks.plan(config).items():
-        plan = [trial.episode for trial in trials]
-        runs = run_task_episodes_through_ros(plan, policy, device=device)
-        rows.append(report(with_progress(runs, len(plan)), policy=policy, seed=seed, task=name))
-    console, table = Console(), Table(title=f'policy {policy}, through ROS')
-    for heading in ('task', 'met', '95 %', 'wrong'):
-        table.add_column(heading, justify='left' if heading == 'task' else 'right')
-    for row in rows:
-        low, high = row.wilson_95
-        table.add_row(
-            row.task, f'{row.successes}/{row.episodes}', f'{100 * low:.0f}-{100 * high:.0f}',
-            f'{row.wrong_object_rate:.0%}',
-        )  # fmt: skip
-    console.print(table)
-    found = [asdict(row) for row in rows]
-    write_json(json_file, found if task == ALL else found[0])
-    return 0
+    if policy == EXPERT:
+        raise ConfigError(
+            f"policy '{EXPERT}' knows the state of the simulator, which no node does; take "
+            '--through sim'
+        )
+
+    def run(trials: Sequence[Trial]) -> Iterator[TrialResult]:
+        outcomes = run_through_ros([t.episode for t in trials], policy, device=config.device)
+        for trial, outcome in zip(trials, outcomes, strict=True):
+            yield TrialResult(**vars(outcome), trial=trial, followed=outcome.success)
+
+    return run
 
 
-def _show_tasks(found: Evaluation, comparisons: Sequence[Comparison]) -> None:
+def _show(
+    found: Evaluation, comparisons: Sequence[Comparison], phrasings: str, through: str
+) -> None:
     console = Console()
-    table = Table(title=f'policy {found.policy}')
+    console.print(_table(found, phrasings, through))
+    for row in found.reports:
+        if row.task == 'reach' and row.median_error_m is not None:
+            console.print(f'reach, {row.suite}: median error {1000 * row.median_error_m:.1f} mm')
+    for row in comparisons:
+        console.print(
+            f'{row.task}, {row.suite}: {row.rate:.1%} against {row.rate_against:.1%} of '
+            f'{row.against}: {row.better} trials better, {row.worse} worse, p = {row.p_value:.3g}',
+            highlight=False,
+        )
+    failures = found.failures()
+    for result in failures[:SHOWN_FAILURES]:
+        missing = '' if isnan(result.error_m) else f'{1000 * result.error_m:.0f} mm missing'
+        wrong = 'another object' if result.wrong_object else ''
+        console.print(
+            f'  {result.trial.suite.name}, seed {result.trial.episode.seed} '
+            f"'{result.trial.episode.instruction}': "
+            f'{", ".join(filter(None, (missing, wrong, result.note))) or "not met"}',
+            highlight=False,
+        )
+    if len(failures) > SHOWN_FAILURES:
+        console.print(f'  … and {len(failures) - SHOWN_FAILURES} more')
+
+
+def _table(found: Evaluation, phrasings: str, through: str) -> Table:
+    title = f'policy {found.policy}, phrasings {phrasings}{", through ROS" * (through == "ros")}'
+    table = Table(title=title, box=SIMPLE_HEAD, padding=0)
     swapped = any(SUITES[row.suite].swapped for row in found.reports)
     headings = ['task', 'suite', 'met', '95 %', 'wrong', 'time', 'limited', 'rad/s²']
     for heading in [*headings, *(['as said'] if swapped else [])]:
@@ -157,69 +158,4 @@ def _show_tasks(found: Evaluation, comparisons: Sequence[Comparison]) -> None:
             f'{row.interventions_per_s:.1f}/s', f'{row.acceleration_rad_s2:.1f}',
             *([f'{row.followed_rate:.0%}'] if swapped else []),
         )  # fmt: skip
-    console.print(table)
-    for row in comparisons:
-        console.print(
-            f'{row.task}, {row.suite}: {row.rate:.1%} against {row.rate_against:.1%} of '
-            f'{row.against}: {row.better} trials better, {row.worse} worse, p = {row.p_value:.3g}',
-            highlight=False,
-        )
-    for result in found.failures()[:SHOWN_FAILURES]:
-        console.print(
-            f'  {result.trial.suite.name}, seed {result.trial.episode.seed} '
-            f"'{result.trial.episode.instruction}': {1000 * result.error_m:.0f} mm missing"
-            f'{", another object moved" if result.wrong_object else ""} {result.note}',
-            highlight=False,
-        )
-
-
-def _reach(
-    episodes: int, seed: int, phrasings: str, policy: str, json_file: Path | None, through: str,
-    device: str, workers: int,
-) -> int:  # fmt: skip
-    templates = _templates(phrasings)
-    plan = plan_episodes(episodes, seed, templates)
-    if through == 'ros':
-        from vla_ros.ros.evaluation import run_episodes_through_ros
-
-        runs = run_episodes_through_ros(plan, policy, device=device)
-    else:
-        runs = run_episodes(plan, policy, device=device, workers=workers)
-    outcomes = with_progress(runs, len(plan))
-    found = report(outcomes, policy=policy, seed=seed, task='reach')
-    _show(found, outcomes, phrasings)
-    write_json(json_file, asdict(found))
-    return 0
-
-
-def _templates(phrasings: str) -> tuple[str, ...]:
-    shipped = {'train': shipped_phrasings().train, 'held_out': shipped_phrasings().held_out}
-    path = Path(phrasings)
-    if phrasings in shipped:
-        return shipped[phrasings]
-    if not path.exists():
-        raise ConfigError(f"phrasings '{phrasings}' is neither a file nor one of: train, held_out")
-    return load_phrasings(path)
-
-
-def _show(found: EvalReport, outcomes: Sequence[Outcome], phrasings: str) -> None:
-    console = Console()
-    low, high = found.wilson_95
-    table = Table(title=f'{found.task}, policy {found.policy}, phrasings {phrasings}')
-    for heading in ('reached', 'rate', '95 % interval', 'wrong object', 'median error'):
-        table.add_column(heading, justify='right')
-    table.add_row(
-        f'{found.successes} of {found.episodes}',
-        f'{found.success_rate:.1%}',
-        f'{low:.1%} to {high:.1%}',
-        f'{found.wrong_object_rate:.1%}',
-        f'{1000 * (found.median_error_m or 0.0):.1f} mm',
-    )
-    console.print(table)
-    failed = failures(outcomes)
-    for row in failed[:SHOWN_FAILURES]:
-        console.print(f"  seed {row['seed']} '{row['instruction']}': {row['error_mm']} mm off"
-                      f"{', over another object' if row['wrong_object'] else ''} {row['note']}",
-                      highlight=False)  # fmt: skip
-    if len(failed) > SHOWN_FAILURES:
-        console.print(f'  … and {len(failed) - SHOWN_FAILURES} more')
+    return table

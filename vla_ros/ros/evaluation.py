@@ -10,59 +10,60 @@ from vla_ros.core.embodiment import load_arm
 from vla_ros.ros.local_graph import LocalGraph, local_graph
 from vla_ros.ros.rollout import RosRollout
 from vla_ros.ros.rollout_record import Rollout
-from vla_ros.sim.env import EPISODE_S
-from vla_ros.sim.episodes import Episode, Outcome, judge
+from vla_ros.sim.episodes import judge
 from vla_ros.sim.tasks.env import TIME_LIMIT_S
-from vla_ros.sim.tasks.episodes import TaskEpisode, TaskOutcome
+from vla_ros.sim.tasks.episodes import TaskEpisode, TaskOutcome, acceleration_rad_s2
 from vla_ros.sim.tasks.language import sentence
 
-
-def run_episodes_through_ros(
-    episodes: Sequence[Episode], policy: str, *, device: str = 'auto'
-) -> Iterator[Outcome]:
-    """Run trials of reaching one after the other on a graph of our own; yield their outcomes.
-
-    Raises:
-        VlaRosError: a node does not start, ends, or does not answer.
-    """
-    with _graph(policy, device) as (graph, client):
-        for episode in episodes:
-            client.reset(episode.seed)
-            rollout = client.run(episode.instruction, EPISODE_S)
-            yield judge(episode, rollout.distances_m, _note(rollout))
-            graph.check()
+TICK_S = 0.05  # as in the simulator: what is smooth depends on it
 
 
-def run_task_episodes_through_ros(
+def run_through_ros(
     episodes: Sequence[TaskEpisode], policy: str, *, device: str = 'auto'
 ) -> Iterator[TaskOutcome]:
-    """Run trials of any task; sim_node says in its diagnostics what is met.
+    """Run trials one after the other on a graph of our own; yield how they ended.
 
-    The wrong object is one that another goal of the task was met with. How far an object is from
-    its goal is not said, so `error_m` is NaN.
+    A reach is judged by where the tool ends; what else is met sim_node says in its diagnostics. It
+    does not say how far an object is from its goal, so `error_m` is NaN there, and the wrong
+    object is one that another goal of the task was met with. The acceleration is that of commands.
 
     Raises:
         VlaRosError: a node does not start, ends, or does not answer.
     """
     with _graph(policy, device) as (graph, client):
         for episode in episodes:
-            goal, wanted = episode.goal, sentence(episode.goal)
-            client.reset(episode.seed, goal.task)
-            client.met(fresh=True)  # no longer of the scene before
-
-            def over(_: object, wanted: str = wanted, task: str = goal.task) -> bool:
-                return task != 'reach' and wanted in client.met()
-
-            rollout = client.run(episode.instruction, TIME_LIMIT_S[goal.task], over)
-            met = client.met(fresh=True)
-            others = (text for text in met if text.startswith(goal.task) and text != wanted)
-            wrong = any(goal.object not in text for text in others)
-            success = wanted in met
-            seconds = rollout.updates[-1].elapsed_s
-            yield TaskOutcome(
-                episode, success, wrong and not success, math.nan, seconds, 0, _note(rollout)
-            )
+            yield _run(client, episode)
             graph.check()
+
+
+def _run(client: RosRollout, episode: TaskEpisode) -> TaskOutcome:
+    goal, wanted = episode.goal, sentence(episode.goal)
+    client.reset(episode.seed, goal.task)
+    client.listen()  # what is met, and limited, no longer of the scene before
+    limited = client.limited()
+    rollout = client.run(
+        episode.instruction,
+        TIME_LIMIT_S[goal.task],
+        lambda _: goal.task != 'reach' and wanted in client.met(),
+    )
+    client.listen()
+    if goal.task == 'reach':
+        reached = judge(goal.object, rollout.distances_m)
+        error_m, success, wrong = reached.error_m, reached.success, reached.wrong_object
+    else:
+        met = client.met()
+        others = [text for text in met if text.startswith(goal.task) and text != wanted]
+        error_m, success = math.nan, wanted in met
+        wrong = not success and any(goal.object not in text for text in others)
+    return TaskOutcome(
+        success=success,
+        wrong_object=wrong,
+        error_m=error_m,
+        time_s=rollout.updates[-1].elapsed_s,
+        interventions=client.limited() - limited,
+        acceleration_rad_s2=acceleration_rad_s2(rollout.commands_every(TICK_S), TICK_S),
+        note=_note(rollout),
+    )
 
 
 @contextmanager

@@ -93,7 +93,7 @@ class GuardNode(ManagedNode):
         self._tick_times = diagnostics.LatencyWindow(_TICKS)
         self._periods = diagnostics.LatencyWindow(_TICKS)
         self._incidents = Incidents()
-        self._ratio = 1.0
+        self._ratio, self._limited = 1.0, 0
         self._last = self._guard.tick(self._now_ns(), time.monotonic_ns())
         self._make_bridge()
         if self._mode == 'velocity':
@@ -165,6 +165,7 @@ class GuardNode(ManagedNode):
             self._gripper.send(output)
         self._note(output, mono_ns)
         self._ratio = min(self._ratio, output.ratio)
+        self._limited += output.ratio < 1.0
         self._periods.add_ns(round(output.elapsed_s * 1e9))
         return output
 
@@ -250,6 +251,7 @@ class GuardNode(ManagedNode):
             'last_reason': self._incidents.last_reason,
             'holds': self._incidents.holds,
             'stops': self._incidents.stops,
+            'limited': self._limited,
             'limit_ratio': f'{self._ratio:.3f}',
             'chunk_age_ms': '' if age_s is None else f'{1000 * age_s:.1f}',
             **self._tick_times.percentiles('tick'),

@@ -151,14 +151,19 @@ class RosRollout:
         ):
             raise VlaRosError(f'{qos.POLICY_NODE} does not let go of its instruction')
 
-    def met(self, *, fresh: bool = False) -> tuple[str, ...]:
-        """Return the sentences of what is met in the scene, as sim_node said last.
+    def listen(self) -> None:
+        """Wait until sim_node and guard_node have said again how things are."""
+        nodes, status = (qos.SIM_NODE, qos.GUARD_NODE), self.session.status
+        for name in nodes:
+            status.pop(name, None)
+        self.session.spin_until(lambda: all(name in status for name in nodes), _REARM_S)
 
-        `fresh` waits until it says so again.
-        """
-        if fresh:
-            self.session.status.pop(qos.SIM_NODE, None)
-            self.session.spin_until(lambda: qos.SIM_NODE in self.session.status, _REARM_S)
+    def limited(self) -> int:
+        """Return how many commands the guard has had to limit, as it said last."""
+        return int(self.session.value(qos.GUARD_NODE, 'limited', '0'))
+
+    def met(self) -> tuple[str, ...]:
+        """Return the sentences of what is met in the scene, as sim_node said last."""
         return tuple(self.session.value(qos.SIM_NODE, 'met').split(', '))
 
     def rearm(self) -> None:

@@ -43,6 +43,15 @@ class Rollout:
     tool_positions_m: list[FloatArray] = field(default_factory=list)
     updates: list[Update] = field(default_factory=list)
 
+    def commands_every(self, period_s: float) -> list[FloatArray]:
+        """Return the command (rad/s) that held at each multiple of a period, from the first on."""
+        if not self.command_times_s:
+            return []
+        times_s = np.array(self.command_times_s)
+        ticks_s = np.arange(times_s[0], times_s[-1], period_s)
+        newest = np.searchsorted(times_s, ticks_s, side='right') - 1
+        return [self.commands_rad_s[k] for k in newest]
+
     @property
     def distances_m(self) -> Mapping[str, float]:
         """Final distance of the tool from the point over each object."""

@@ -1,4 +1,4 @@
-"""Which episodes an evaluation runs, and how each of them is judged."""
+"""Which reaches an evaluation runs, and how each of them is judged."""
 
 from __future__ import annotations
 
@@ -8,38 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from vla_ros.errors import ConfigError
-from vla_ros.sim.env import SUCCESS_DISTANCE_M
 from vla_ros.sim.grammar import phrase, shipped_phrasings
 from vla_ros.sim.layout import OBJECTS_PER_SCENE, sample_layout
 
 SEEDS_PER_RUN = 10_000
+REACHED_M = 0.03
+"""A reach succeeds so near to the point over the object."""
 
 
 @dataclass(frozen=True)
 class Episode:
-    """One trial: the scene's seed, the object to reach, and the sentence that asks for it."""
+    """One reach: the scene's seed, the object, and the sentence that asks for it."""
 
     seed: int
     target: str
     instruction: str
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a trial ended.
-
-    Attributes:
-        error_m: distance of the tool from the point over the named object at the end.
-        success: that distance is within the tolerance.
-        wrong_object: it is not, but the tool stands over another object.
-        note: what the policy had to say, empty when nothing.
-    """
-
-    episode: Episode
-    error_m: float
-    success: bool
-    wrong_object: bool
-    note: str = ''
 
 
 def plan_episodes(count: int, seed: int, templates: Sequence[str]) -> list[Episode]:
@@ -63,10 +46,19 @@ def plan_episodes(count: int, seed: int, templates: Sequence[str]) -> list[Episo
     return episodes
 
 
-def judge(episode: Episode, distances_m: Mapping[str, float], note: str = '') -> Outcome:
-    """Judge a trial by the tool's final distance from the point over each object."""
-    error = distances_m[episode.target]
-    success = error < SUCCESS_DISTANCE_M
+@dataclass(frozen=True)
+class Reached:
+    """Where the tool ended: how far (m) from the point over the named object, and over which."""
+
+    error_m: float
+    success: bool
+    wrong_object: bool
+
+
+def judge(target: str, distances_m: Mapping[str, float]) -> Reached:
+    """Judge a reach by the tool's final distance from the point over each object."""
+    error = distances_m[target]
+    success = error < REACHED_M
     nearest = min(distances_m, key=lambda name: distances_m[name])
-    over_another = nearest != episode.target and distances_m[nearest] < 2 * SUCCESS_DISTANCE_M
-    return Outcome(episode, error, success, not success and over_another, note)
+    over_another = nearest != target and distances_m[nearest] < 2 * REACHED_M
+    return Reached(error, success, not success and over_another)

@@ -15,10 +15,10 @@ from vla_ros.core.embodiment import Embodiment, load_arm
 from vla_ros.core.limiter import Limiter
 from vla_ros.errors import ConfigError, choose
 from vla_ros.policies.preprocessing import scale_image
-from vla_ros.sim.env import CONTROL_PERIOD_S
 from vla_ros.sim.expert import ReachExpert
 from vla_ros.sim.grammar import shipped_phrasings
 from vla_ros.sim.scene import OBJECT_KINDS
+from vla_ros.sim.tasks.drive import CONTROL_PERIOD_S
 from vla_ros.sim.world import World
 from vla_ros.training.episodes import (
     EPISODES_PER_SHARD,

@@ -1,136 +1,143 @@
-"""Evaluate a policy in the simulator, without ROS and faster than real time."""
+"""Evaluate a policy on tasks and suites: plan, run, sum up, compare, film, report."""
 
 from __future__ import annotations
 
-import math
-import statistics
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-import joblib
-import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vla_ros.core.embodiment import load_arm
-from vla_ros.policies.registry import load_policy
-from vla_ros.sim.env import EPISODE_S, ReachEnv, reach_env
-from vla_ros.sim.episodes import Episode, Outcome, judge
-from vla_ros.sim.tasks.episodes import TaskOutcome
-from vla_ros.types import EXECUTION_HORIZON, Policy
+from vla_ros.errors import check_at_least
+from vla_ros.sim.tasks.goal import TASKS
+from vla_ros.sim.world import World
+from vla_ros.training.figures import Comparison, TaskReport, compare, task_report
+from vla_ros.training.suites import PLAIN, Suite
+from vla_ros.training.trial_plan import plan_trials
+from vla_ros.training.trials import Trial, TrialResult, film_trial, run_trials
 
-AnyOutcome = TypeVar('AnyOutcome', Outcome, TaskOutcome)
+FILMED_FAILURES = 3  # of a task and suite
+Group = tuple[str, str]
+"""Task and suite."""
 
 
 @dataclass(frozen=True)
-class EvalReport:
-    """What an evaluation found; `wilson_95` is the 95 % Wilson score interval of the rate."""
+class EvalConfig:
+    """What is measured; `backend` is where: see `cluster.spread`."""
 
-    task: str
+    tasks: tuple[str, ...] = TASKS
+    episodes: int = 100
+    seed: int = 0
+    phrasings: str = 'train'
+    suites: tuple[Suite, ...] = (PLAIN,)
+    arm: str = 'sim'
+    device: str = 'auto'
+    workers: int = 2
+    backend: str = 'loky'
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run."""
+        check_at_least('workers', self.workers, 1)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found: a report a task and suite, and the single trials."""
+
     policy: str
-    episodes: int
-    successes: int
-    success_rate: float
-    wilson_95: tuple[float, float]
-    wrong_object_rate: float
-    median_error_m: float | None
-    seed: int
+    reports: tuple[TaskReport, ...]
+    results: dict[Group, list[TrialResult]]
+
+    def failures(self) -> list[TrialResult]:
+        """Return the trials that went wrong."""
+        return [r for results in self.results.values() for r in results if failed(r)]
 
 
-def run_episode(env: ReachEnv, policy: Policy, episode: Episode) -> Outcome:
-    """Run one trial for its whole time and judge where the tool ends."""
-    policy.reset()
-    env.reset(
-        seed=episode.seed, options={'target': episode.target, 'instruction': episode.instruction}
+def failed(result: TrialResult) -> bool:
+    """Tell whether a trial went wrong; one of a swapped instruction must not be met."""
+    return result.success == result.trial.suite.swapped
+
+
+def plan(config: EvalConfig) -> dict[Group, list[Trial]]:
+    """Return the trials of each task and suite."""
+    world = World(load_arm(config.arm))
+    return {
+        (task, suite.name): plan_trials(
+            world, task, config.episodes, config.seed, config.phrasings, suite
+        )
+        for task in config.tasks
+        for suite in config.suites
+    }
+
+
+Run = Callable[[Sequence[Trial]], Iterable[TrialResult]]
+"""Runs trials somewhere, and yields how they ended, as they come."""
+
+
+def in_simulator(config: EvalConfig, policy: str) -> Run:
+    """Return what runs trials of a policy in the simulator, in parallel."""
+    return partial(
+        run_trials, policy=policy, arm=config.arm, device=config.device, workers=config.workers,
+        backend=config.backend,
+    )  # fmt: skip
+
+
+def evaluate(
+    config: EvalConfig, planned: dict[Group, list[Trial]], policy: str, run: Run,
+    title: str = 'eval',
+) -> Evaluation:  # fmt: skip
+    """Run planned trials with a policy, behind a progress bar."""
+    trials = [trial for group in planned.values() for trial in group]
+    done: dict[Trial, TrialResult] = {}
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn('{task.fields[met]} met')) as progress:
+        bar = progress.add_task(title, total=len(trials), met=0)
+        for result in run(trials):
+            done[result.trial] = result
+            progress.update(bar, advance=1, met=sum(r.success for r in done.values()))
+    results = {group: [done[trial] for trial in part] for group, part in planned.items()}
+    reports = tuple(
+        task_report(part, policy=policy, seed=config.seed, phrasings=config.phrasings)
+        for part in results.values()
     )
-    note = ''
-    horizon = getattr(policy, 'execution_horizon', EXECUTION_HORIZON)
-    while env.world.time_s < EPISODE_S - 1e-9:
-        chunk = policy.infer(env.observation())
-        note = chunk.note
-        for velocities in chunk.velocities_rad_s[:horizon]:
-            env.drive(velocities)
-    return judge(episode, env.distances_m(), note)
+    return Evaluation(policy, reports, results)
 
 
-def run_episodes(
-    episodes: Sequence[Episode], policy: str, *, arm: str = 'sim', device: str = 'auto',
-    workers: int = 2,
-) -> Iterator[Outcome]:  # fmt: skip
-    """Run trials in parallel processes and yield their outcomes as they come."""
-    load_policy(policy, load_arm(arm), device)  # what is wrong is said here, not in a worker
-    size = max(1, min(10, len(episodes) // workers))
-    parts = [episodes[i : i + size] for i in range(0, len(episodes), size)]
-    parallel = joblib.Parallel(n_jobs=workers, return_as='generator_unordered')
-    jobs = (joblib.delayed(_run_part)(part, policy, arm, device) for part in parts)
-    for outcomes in cast('Iterable[list[Outcome]]', parallel(jobs)):
-        yield from outcomes
+def compared(mine: Evaluation, other: Evaluation) -> list[Comparison]:
+    """Compare two policies on the same trials."""
+    return [compare(part, other.results[g], other.policy) for g, part in mine.results.items()]
 
 
-_made: dict[tuple[str, str, str], tuple[ReachEnv, Policy]] = {}
+def as_json(
+    evaluation: Evaluation, comparisons: Sequence[Comparison] = ()
+) -> dict[str, Any] | list[dict[str, Any]]:
+    """Return the figures: one mapping for one task and suite, else a list of them."""
+    rows = [asdict(report) for report in evaluation.reports]
+    for row, comparison in zip(rows, comparisons, strict=False):
+        row['comparison'] = asdict(comparison)
+    return rows[0] if len(rows) == 1 else rows
 
 
-def _run_part(part: Sequence[Episode], policy: str, arm: str, device: str) -> list[Outcome]:
-    key = policy, arm, device
-    if key not in _made:
-        torch.set_num_threads(1)
-        embodiment = load_arm(arm)
-        loaded = load_policy(policy, embodiment, device)
-        _made[key] = reach_env(embodiment, cameras=loaded.cameras or ('front',)), loaded
-    env, loaded = _made[key]
-    return [run_episode(env, loaded, episode) for episode in part]
+def report_html(
+    path: Path,
+    command: str,
+    config: EvalConfig,
+    evaluation: Evaluation,
+    comparisons: Sequence[Comparison],
+) -> None:
+    """Film some failures, and a success of each task, and write the report."""
+    from vla_ros.training.html_report import Film, write_report
 
-
-def with_progress(outcomes: Iterable[AnyOutcome], total: int) -> list[AnyOutcome]:
-    """Collect outcomes behind a progress bar that shows the successes so far."""
-    columns = (TextColumn('eval'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    done: list[AnyOutcome] = []
-    with Progress(*columns, TextColumn('{task.fields[reached]} reached')) as progress:
-        bar = progress.add_task('eval', total=total, reached=0)
-        for outcome in outcomes:
-            done.append(outcome)
-            progress.update(bar, advance=1, reached=sum(o.success for o in done))
-    return done
-
-
-def report(
-    outcomes: Sequence[Outcome | TaskOutcome], *, policy: str, seed: int, task: str
-) -> EvalReport:
-    """Sum up the outcomes; no error where none is known."""
-    count, successes = len(outcomes), sum(o.success for o in outcomes)
-    errors_m = [o.error_m for o in outcomes if math.isfinite(o.error_m)]
-    return EvalReport(
-        task=task,
-        policy=policy,
-        episodes=count,
-        successes=successes,
-        success_rate=successes / count,
-        wilson_95=wilson_95(successes, count),
-        wrong_object_rate=sum(o.wrong_object for o in outcomes) / count,
-        median_error_m=statistics.median(errors_m) if errors_m else None,
-        seed=seed,
-    )
-
-
-def wilson_95(successes: int, count: int) -> tuple[float, float]:
-    """Return the Wilson score interval at 95 % (Wilson, Probable inference, 1927)."""
-    z = 1.959963984540054
-    rate, spread = successes / count, z * z / count
-    centre = (rate + spread / 2) / (1 + spread)
-    half = z / (1 + spread) * (rate * (1 - rate) / count + spread / (4 * count)) ** 0.5
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def failures(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """Return one row a failed trial, worst first."""
-    failed = sorted((o for o in outcomes if not o.success), key=lambda o: -o.error_m)
-    return [
-        {
-            'seed': o.episode.seed,
-            'instruction': o.episode.instruction,
-            'error_mm': round(1000 * o.error_m),
-            'wrong_object': o.wrong_object,
-            'note': o.note,
-        }
-        for o in failed
+    chosen: list[TrialResult] = []
+    for results in evaluation.results.values():
+        wrong = sorted((r for r in results if failed(r)), key=lambda r: -r.error_m)
+        chosen += wrong[:FILMED_FAILURES]
+        chosen += [r for r in results if not failed(r)][:1]
+    films = [
+        Film(r, film_trial(r.trial, evaluation.policy, arm=config.arm, device=config.device))
+        for r in chosen
     ]
+    write_report(path, command, evaluation.reports, comparisons, films)

@@ -8,26 +8,43 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vla_ros.errors import ConfigError
-from vla_ros.training.evaluate import EvalReport, wilson_95
 from vla_ros.training.trials import TICK_S, TrialResult
 
 
 @dataclass(frozen=True)
-class TaskReport(EvalReport):
+class TaskReport:
     """What an evaluation of one task under one suite found.
 
     Attributes:
+        task: one of the package's.
+        policy: name or folder.
         suite: what was made harder.
         phrasings: train, held_out, or a file.
+        seed: of the trials.
+        episodes: how many.
+        successes: of them.
+        success_rate: their share.
+        wilson_95: its Wilson score interval at 95 %.
+        wrong_object_rate: not met, and another object was moved; reach: the tool is over another.
         followed_rate: the goal that was said is met; differs where the instruction is swapped.
+        median_error_m: what is missing at the end; None where nobody can tell.
         median_time_s: of the successes; None without any.
         interventions_per_s: commands a second that the limiter had to change.
         acceleration_rad_s2: root mean square over joints and time, mean of the trials.
     """
 
+    task: str
+    policy: str
     suite: str
     phrasings: str
+    seed: int
+    episodes: int
+    successes: int
+    success_rate: float
+    wilson_95: tuple[float, float]
+    wrong_object_rate: float
     followed_rate: float
+    median_error_m: float | None
     median_time_s: float | None
     interventions_per_s: float
     acceleration_rad_s2: float
@@ -59,25 +76,35 @@ def task_report(
     count, successes = len(results), sum(r.success for r in results)
     first = results[0].trial
     times = [r.time_s for r in results if r.success]
+    errors_m = [r.error_m for r in results if math.isfinite(r.error_m)]
     said = 'held_out' if first.suite.held_out_phrasings else phrasings
     return TaskReport(
         task=first.episode.goal.task,
         policy=policy,
+        suite=first.suite.name,
+        phrasings='of the other goal' if first.suite.swapped else said,
+        seed=seed,
         episodes=count,
         successes=successes,
         success_rate=successes / count,
         wilson_95=wilson_95(successes, count),
         wrong_object_rate=sum(r.wrong_object for r in results) / count,
-        median_error_m=statistics.median(r.error_m for r in results),
-        seed=seed,
-        suite=first.suite.name,
-        phrasings='of the other goal' if first.suite.swapped else said,
         followed_rate=sum(r.followed for r in results) / count,
+        median_error_m=statistics.median(errors_m) if errors_m else None,
         median_time_s=statistics.median(times) if times else None,
         interventions_per_s=sum(r.interventions for r in results)
         / max(TICK_S, sum(r.time_s for r in results)),
         acceleration_rad_s2=statistics.fmean(r.acceleration_rad_s2 for r in results),
     )
+
+
+def wilson_95(successes: int, count: int) -> tuple[float, float]:
+    """Return the Wilson score interval at 95 % (Wilson, Probable inference, 1927)."""
+    z = 1.959963984540054
+    rate, spread = successes / count, z * z / count
+    centre = (rate + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * (rate * (1 - rate) / count + spread / (4 * count)) ** 0.5
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def compare(

@@ -13,7 +13,7 @@ import torch
 from vla_ros.core.embodiment import load_arm
 from vla_ros.policies.registry import load_policy
 from vla_ros.sim.tasks.env import TaskEnv
-from vla_ros.sim.tasks.episodes import TaskEpisode, judge_task
+from vla_ros.sim.tasks.episodes import TaskEpisode, TaskOutcome, judge_task
 from vla_ros.sim.tasks.goal import Goal
 from vla_ros.sim.tasks.goals import succeeded
 from vla_ros.sim.tasks.labels import Labeller
@@ -52,30 +52,12 @@ class Trial:
     said: Goal
 
 
-@dataclass(frozen=True)
-class TrialResult:
-    """How a trial ended.
-
-    Attributes:
-        success: the goal was met in time.
-        followed: the goal that was said is met at the end.
-        wrong_object: not met, and another object was moved; reach: the tool is over another.
-        error_m: what is missing at the end.
-        time_s: when it ended.
-        interventions: commands that the limiter had to change.
-        acceleration_rad_s2: root mean square over time and joints; lower is smoother.
-        note: what the policy had to say.
-    """
+@dataclass(frozen=True, kw_only=True)
+class TrialResult(TaskOutcome):
+    """How a trial ended; `followed`: the goal that was said is met at the end."""
 
     trial: Trial
-    success: bool
     followed: bool
-    wrong_object: bool
-    error_m: float
-    time_s: float
-    interventions: int
-    acceleration_rad_s2: float
-    note: str = ''
 
 
 class PolicyBrain:
@@ -172,13 +154,9 @@ def run_trial(
         )
         _perturb(env.world, suite, episode.seed)
         speeds, note = _drive(env, brain, trial, film)
-        outcome = judge_task(env, episode, note)
+        outcome = judge_task(env, speeds, note)
         followed = succeeded(env.world, trial.said, env.start)
-    change = np.diff(np.array(speeds), axis=0) / TICK_S
-    return TrialResult(
-        trial, outcome.success, followed, outcome.wrong_object, outcome.error_m, outcome.time_s,
-        outcome.interventions, float(np.sqrt(np.mean(change**2))) if len(change) else 0.0, note,
-    )  # fmt: skip
+    return TrialResult(**vars(outcome), trial=trial, followed=followed)
 
 
 def _drive(

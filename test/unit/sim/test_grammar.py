@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vla_ros.errors import ConfigError
-from vla_ros.sim.episodes import judge, plan_episodes
+from vla_ros.sim.episodes import Reached, judge, plan_episodes
 from vla_ros.sim.grammar import (
     PLACEHOLDER,
     SHAPE_WORDS,
@@ -95,9 +95,7 @@ def test_layouts_keep_their_distance():
 
 
 def test_judging():
-    episode = plan_episodes(1, 0, ['{object}'])[0]
-    far = {episode.target: 0.2, 'other': 0.01}
-    near = {episode.target: 0.02, 'other': 0.2}
-    assert judge(episode, near).success and not judge(episode, near).wrong_object
-    assert judge(episode, far).wrong_object and not judge(episode, far).success
-    assert not judge(episode, {episode.target: 0.2, 'other': 0.3}).wrong_object
+    assert judge('red cube', {'red cube': 0.02, 'other': 0.2}) == Reached(0.02, True, False)
+    assert judge('red cube', {'red cube': 0.2, 'other': 0.01}) == Reached(0.2, False, True)
+    assert judge('red cube', {'red cube': 0.2, 'other': 0.3}) == Reached(0.2, False, False)
+    assert judge('red cube', {'red cube': 0.02, 'other': 0.01}) == Reached(0.02, True, False)

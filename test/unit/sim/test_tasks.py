@@ -9,7 +9,6 @@ from vla_ros.core.embodiment import load_arm
 from vla_ros.errors import ConfigError
 from vla_ros.sim.tasks.drive import Drive
 from vla_ros.sim.tasks.env import TIME_LIMIT_S, TaskEnv
-from vla_ros.sim.tasks.episodes import expert_act, plan_task_episodes, run_task_episode
 from vla_ros.sim.tasks.expert import Expert
 from vla_ros.sim.tasks.goal import TASKS, Goal
 from vla_ros.sim.tasks.goals import (
@@ -21,6 +20,9 @@ from vla_ros.sim.tasks.goals import (
 )
 from vla_ros.sim.tasks.labels import Labeller, label_chunk
 from vla_ros.sim.world import World
+from vla_ros.training.suites import PLAIN
+from vla_ros.training.trial_plan import plan_trials
+from vla_ros.training.trials import TICK_S, ExpertBrain, run_trial
 
 ARM = load_arm('sim')
 HANDLING = ('push', 'pick', 'put')
@@ -59,10 +61,10 @@ def drive_until(world, expert, goal, seconds):
 
 
 @pytest.mark.parametrize('task', TASKS)
-def test_the_expert_does_every_task_on_held_out_scenes(world, expert, task):
-    env = TaskEnv(world, task)
-    episodes = plan_task_episodes(world, task, 12, 3)
-    outcomes = [run_task_episode(env, episode, expert_act(expert)) for episode in episodes]
+def test_the_expert_does_every_task_on_held_out_scenes(world, task):
+    env, brain = TaskEnv(world, task, step_s=TICK_S), ExpertBrain(world)
+    trials = plan_trials(world, task, 12, 3, 'held_out', PLAIN)
+    outcomes = [run_trial(env, brain, trial, None) for trial in trials]
     assert all(outcome.success for outcome in outcomes), [o for o in outcomes if not o.success]
     assert not any(outcome.wrong_object for outcome in outcomes)
     assert sum(outcome.interventions for outcome in outcomes) == 0

@@ -43,7 +43,10 @@ def world():
 
 def result(seed, success, suite=PLAIN):
     trial = Trial(suite, replace(EPISODE, seed=seed), EPISODE.goal)
-    return TrialResult(trial, success, success, not success, 0.01, 2.0, 3, 0.5)
+    return TrialResult(
+        trial=trial, success=success, followed=success, wrong_object=not success, error_m=0.01,
+        time_s=2.0, interventions=3, acceleration_rad_s2=0.5,
+    )  # fmt: skip
 
 
 def test_suites_meet_the_same_scenes_and_say_what_they_should(world):
@@ -144,6 +147,10 @@ def test_interventions_are_a_second_and_acceleration_is_a_trial():
     assert report.acceleration_rad_s2 == 0.75
     assert report.median_time_s == 2.0  # of the two that were met
     assert (report.episodes, report.successes) == (3, 2)
+    unknown = [replace(r, error_m=np.nan) for r in results]  # as through ROS
+    assert task_report(unknown, policy='a', seed=0, phrasings='train').median_error_m is None
+    unknown[1] = results[1]
+    assert task_report(unknown, policy='a', seed=0, phrasings='train').median_error_m == 0.01
 
 
 def test_the_report_is_one_file_that_needs_no_other(tmp_path):

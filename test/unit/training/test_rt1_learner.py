@@ -11,9 +11,12 @@ from vla_ros.errors import ConfigError, ObservationError
 from vla_ros.policies.registry import load_policy
 from vla_ros.policies.rt1.config import Rt1Config
 from vla_ros.policies.rt1.policy import Rt1Policy
-from vla_ros.sim.episodes import Episode
-from vla_ros.training.evaluate import run_episode
+from vla_ros.sim.tasks.env import TaskEnv
+from vla_ros.sim.world import World
 from vla_ros.training.learners.rt1 import Ranges, Rt1Learner
+from vla_ros.training.suites import PLAIN
+from vla_ros.training.trial_plan import plan_trials
+from vla_ros.training.trials import TICK_S, PolicyBrain, run_trial
 from vla_ros.types import Observation
 
 ARM = load_arm('sim')
@@ -166,33 +169,20 @@ def test_tasks_are_the_sentences_of_the_data():
         learner.losses(model, replace(batch(), instructions=['red', 'sing', 'red', 'red']))
 
 
-class TenthsOfASecond:
-    """An environment that only counts what it is asked."""
+@pytest.mark.parametrize('steps', [1, 3])
+def test_an_evaluation_asks_as_often_as_frames_are_apart(steps, tmp_path, monkeypatch):
+    learner, model = learner_and_model(chunk_steps=steps)
+    learner.save(model, tmp_path, ARM, {'seed': 0})
+    world, asked_s = World(ARM, camera_sizes={'front': (64, 48)}), []
+    infer = Rt1Policy.infer
 
-    def __init__(self):
-        self.world, self.asked_s = self, []
-        self.time_s = 0.0
+    def noted(policy, observation):
+        asked_s.append(observation.stamp_ns / 1e9)
+        return infer(policy, observation)
 
-    def reset(self, **_):
-        self.time_s = 0.0
-
-    def observation(self):
-        self.asked_s.append(round(self.time_s, 1))
-        image = np.random.default_rng(len(self.asked_s)).integers(0, 255, (48, 64, 3), np.uint8)
-        stamp_ns = round(self.time_s * 1e9)
-        return Observation({'front': image}, ARM.home_rad, 'red', stamp_ns, gripper_opening_m=0.0)
-
-    def drive(self, _):
-        self.time_s += 0.1
-
-    def distances_m(self):
-        return {'red cube': 0.0, 'blue cube': 1.0}
-
-
-def test_an_evaluation_asks_as_often_as_frames_are_apart():
-    for steps in (1, 3):
-        _, model = learner_and_model(chunk_steps=steps)
-        env = TenthsOfASecond()
-        policy = Rt1Policy(model, ARM, torch.device('cpu'))
-        assert run_episode(env, policy, Episode(0, 'red cube', 'red')).success
-        assert np.diff(env.asked_s) == pytest.approx(0.1 * steps)
+    monkeypatch.setattr(Rt1Policy, 'infer', noted)
+    (trial,) = plan_trials(world, 'reach', 1, 0, 'train', PLAIN)
+    env, brain = TaskEnv(world, 'reach', step_s=TICK_S), PolicyBrain(str(tmp_path), world, 'cpu')
+    run_trial(env, brain, trial, None)
+    world.close()
+    assert asked_s[0] == 0.0 and np.diff(asked_s) == pytest.approx(0.1 * steps)

@@ -23,7 +23,7 @@ from vla_ros.training.batches import Batches
 from vla_ros.training.collect import CollectConfig, collect
 from vla_ros.training.config import TrainConfig
 from vla_ros.training.episodes import read_frames, read_info, shard_path
-from vla_ros.training.evaluate import wilson_95
+from vla_ros.training.figures import wilson_95
 from vla_ros.training.objective import losses, place_weights, run_model
 from vla_ros.training.sentences import SentenceSampler
 from vla_ros.training.train import UNFINISHED, set_statistics, train

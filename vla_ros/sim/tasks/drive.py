@@ -8,9 +8,11 @@ from vla_ros.core.embodiment import Embodiment
 from vla_ros.core.gripper import GripperLimiter
 from vla_ros.core.limiter import Limiter
 from vla_ros.errors import ConfigError
-from vla_ros.sim.env import CONTROL_PERIOD_S
 from vla_ros.sim.world import World
 from vla_ros.types import ARM_JOINTS, FloatArray
+
+CONTROL_PERIOD_S = 0.01
+"""Between two commands, unless somebody says something else."""
 
 
 class Drive:

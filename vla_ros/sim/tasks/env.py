@@ -53,7 +53,7 @@ class TaskEnv(gymnasium.Env[dict[str, Any], FloatArray]):
         self.world = world
         self.task = choose('task', task, TASKS)
         self.render_mode = 'rgb_array'
-        self._step_s = step_s
+        self.step_s = step_s
         self._cameras = cameras
         self._drive = Drive(world.embodiment)
         arm = world.embodiment
@@ -110,7 +110,7 @@ class TaskEnv(gymnasium.Env[dict[str, Any], FloatArray]):
 
     def drive(self, action: FloatArray) -> None:
         """Advance by one step through the limiters, without rendering."""
-        self._drive.run(self.world, action, self._step_s)
+        self._drive.run(self.world, action, self.step_s)
 
     @property
     def out_of_time(self) -> bool:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from vla_ros.errors import ConfigError, choose
-from vla_ros.sim.episodes import SEEDS_PER_RUN, plan_episodes
+from vla_ros.sim.episodes import SEEDS_PER_RUN, judge, plan_episodes
 from vla_ros.sim.grammar import shipped_phrasings
 from vla_ros.sim.tasks.env import TaskEnv, choose_goal
-from vla_ros.sim.tasks.expert import Expert
 from vla_ros.sim.tasks.goal import TASKS, Goal
 from vla_ros.sim.tasks.goals import goals
 from vla_ros.sim.tasks.language import family_of, sentence, shipped_templates
@@ -30,25 +29,27 @@ class TaskEpisode:
     instruction: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TaskOutcome:
     """How a trial ended.
 
     Attributes:
         success: the goal was met in time.
         wrong_object: it was not, but another object was moved (reach: the tool is over another).
-        error_m: what was missing at the end, in metres: of the tool for reach, else of the object.
+        error_m: what was missing at the end, in metres: of the tool for reach, else of the object;
+            NaN where nobody can tell.
         time_s: when the episode ended.
         interventions: commands that the limiter had to change.
+        acceleration_rad_s2: see `acceleration_rad_s2`; lower is smoother.
         note: what the policy had to say, empty when nothing.
     """
 
-    episode: TaskEpisode
     success: bool
     wrong_object: bool
     error_m: float
     time_s: float
     interventions: int
+    acceleration_rad_s2: float
     note: str = ''
 
 
@@ -111,51 +112,37 @@ def _scenes(
             yield scene, found
 
 
-Act = Callable[[TaskEnv], tuple[FloatArray, str]]
-"""What drives: environment → actions (K, 8) to carry out before it is asked again, and a note."""
+def judge_task(env: TaskEnv, velocities: Sequence[FloatArray], note: str = '') -> TaskOutcome:
+    """Judge a trial by the state of its world now.
 
-
-def run_task_episode(env: TaskEnv, episode: TaskEpisode, act: Act) -> TaskOutcome:
-    """Run one trial until the goal is met or its time is up, and judge it."""
-    env.reset(
-        seed=episode.seed, options={'goal': episode.goal, 'instruction': episode.instruction}
-    )
-    note = ''
-    while not env.over:
-        actions, note = act(env)
-        for action in actions:
-            env.drive(action)
-            if env.over:
-                break
-    return judge_task(env, episode, note)
-
-
-def judge_task(env: TaskEnv, episode: TaskEpisode, note: str = '') -> TaskOutcome:
-    """Judge a trial by the state of its world now."""
-    report, world = env.report(), env.world
-    success = bool(report['success'])
-    wrong = bool(report['disturbed'])
-    if episode.goal.task == 'reach':
+    Args:
+        env: at the end of the trial.
+        velocities: of the joints (rad/s), after each step of the environment.
+        note: what the policy had to say.
+    """
+    report, world, goal = env.report(), env.world, env.goal
+    success, wrong = bool(report['success']), bool(report['disturbed'])
+    if goal is not None and goal.task == 'reach':
         tool = world.tool_position_m
-        ways = {
-            o.name: float(np.linalg.norm(tool - world.target_position_m(o.name)))
-            for o in world.objects
-        }
-        nearest = min(ways, key=lambda name: ways[name])
-        wrong = nearest != episode.goal.object and ways[nearest] < 0.06
+        wrong = judge(
+            goal.object,
+            {
+                o.name: float(np.linalg.norm(tool - world.target_position_m(o.name)))
+                for o in world.objects
+            },
+        ).wrong_object
     return TaskOutcome(
-        episode, success, not success and wrong, report['error_m'], world.time_s,
-        report['interventions'], note,
-    )  # fmt: skip
+        success=success,
+        wrong_object=not success and wrong,
+        error_m=report['error_m'],
+        time_s=world.time_s,
+        interventions=report['interventions'],
+        acceleration_rad_s2=acceleration_rad_s2(velocities, env.step_s),
+        note=note,
+    )
 
 
-def expert_act(expert: Expert) -> Act:
-    """Return what lets the scripted expert drive."""
-
-    def act(env: TaskEnv) -> tuple[FloatArray, str]:
-        if env.goal is None:
-            raise ConfigError('reset the environment first')
-        velocities, opening_m = expert.action(env.world, env.goal)
-        return np.append(velocities, opening_m)[None], ''
-
-    return act
+def acceleration_rad_s2(velocities: Sequence[FloatArray], step_s: float) -> float:
+    """Return the root mean square over time and joints, of velocities `step_s` apart."""
+    change = np.diff(np.array(velocities), axis=0) / step_s
+    return float(np.sqrt(np.mean(change**2))) if len(change) else 0.0

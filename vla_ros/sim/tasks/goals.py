@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from vla_ros.sim.episodes import REACHED_M
 from vla_ros.sim.scene import BOWL_RADIUS_M
 from vla_ros.sim.tasks.goal import DIRECTIONS, IN, NEXT_TO, Goal
 from vla_ros.sim.tasks.grasp import grasp_of
@@ -13,7 +14,6 @@ from vla_ros.sim.tasks.table import Table
 from vla_ros.sim.world import World
 from vla_ros.types import FloatArray
 
-REACHED_M = 0.03
 PUSHED_M = 0.06
 LIFTED_M = 0.08  # the lowest point of a picked object is at least so high
 NEXT_TO_M = 0.12  # centre to centre: not much more than an object between them
