@@ -28,11 +28,13 @@ def main(
     threads: int = FEW.threads,
     arm: str = 'sim',
     force: bool = False,
+    restart: bool = False,
 ) -> int:
     """Let a trained policy learn from a few episodes, and write the result as a checkpoint.
 
     The last fifth of the episodes is held out. If the result is no better there than the base, or
-    than an arm that holds still (cliport: than the middle of all), nothing is written.
+    than an arm that holds still (cliport: than the middle of all), no checkpoint is written. What
+    was broken off goes on where its state was saved last.
 
     Args:
         base: folder of a checkpoint, or the name of a shipped policy.
@@ -51,6 +53,7 @@ def main(
         threads: torch threads on the CPU; 0 leaves it to torch.
         arm: name in config/arms, or a YAML file; the data must be of its joints.
         force: write the result although it is no better, and mark it.
+        restart: begin anew where an adaptation was broken off.
     """
     scenes = read_manifest(folder_of(base)).kind in SCENE_KINDS
     few = FEW_SCENES if scenes else FEW
@@ -59,7 +62,7 @@ def main(
         images=few.images if batch_images is None else batch_images,
     )  # fmt: skip
     command = ' '.join(['vla-ros', *sys.argv[1:]])
-    task = Adaptation(base, data, output, method, episodes, rank, arm, command, force)
+    task = Adaptation(base, data, output, method, episodes, rank, arm, command, force, restart)
     if scenes:
         judged = adapt_scenes(task, config)['held_out']
         print(

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vla_ros.core.embodiment import Embodiment, load_arm
 from vla_ros.data.reader import Dataset, open_dataset
@@ -16,10 +15,10 @@ from vla_ros.policies.checkpoint import Manifest
 from vla_ros.training.adapters import METHODS, Adapted
 from vla_ros.training.fit import Fit, make_accelerator
 from vla_ros.training.fit_config import FitConfig
-from vla_ros.training.fit_run import ranges_of
+from vla_ros.training.fit_run import LOG, PLOT, UNFINISHED, ranges_of, take_steps
 from vla_ros.training.gate import check_fits, judge, pass_gate
 from vla_ros.training.learners.learner import Learner, verbatim
-from vla_ros.training.log import Log, draw_log
+from vla_ros.training.log import draw_log
 from vla_ros.training.restored import restore
 from vla_ros.training.speech import Speech
 from vla_ros.training.table import Table, load_table
@@ -46,6 +45,7 @@ class Adaptation:
         arm: name in config/arms, or a YAML file.
         command: what was typed, for the manifest.
         force: write the checkpoint although it is no better, and mark it.
+        restart: begin anew where an adaptation was broken off.
     """
 
     base: str
@@ -57,12 +57,21 @@ class Adaptation:
     arm: str = 'sim'
     command: str = ''
     force: bool = False
+    restart: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be done."""
         choose('method', self.method, METHODS)
         check_at_least('episodes', self.episodes, 0)
         check_at_least('rank', self.rank, 1)
+
+    def settings(self, config: FitConfig) -> dict[str, object]:
+        """Return what an adaptation must share with one that was broken off to go on with it."""
+        mine: dict[str, object] = {
+            'base': self.base, 'data': str(self.data), 'method': self.method,
+            'episodes': self.episodes, 'rank': self.rank,
+        }  # fmt: skip
+        return asdict(config) | mine
 
 
 def adapt(task: Adaptation, config: FitConfig = FEW) -> dict[str, Any]:
@@ -94,7 +103,15 @@ def adapt(task: Adaptation, config: FitConfig = FEW) -> dict[str, Any]:
     if task.method == 'scratch':
         model = learner.build(ranges_of(shown))
     adapted = Adapted(model, manifest.kind, task.method, task.rank)
-    fit = Fit(learner, model, batches, validation, config, {}, make_accelerator(config))
+    fit = Fit(
+        learner,
+        model,
+        batches,
+        validation,
+        config,
+        task.settings(config),
+        make_accelerator(config),
+    )
     training = learn(task, adapted, fit, config, manifest)
     base = restore(task.base, embodiment)[1]
     training |= {'frames': len(shown), 'held_out': judge(fit, base.to(fit.device))}
@@ -138,12 +155,13 @@ def write_adapted(
     embodiment: Embodiment,
     training: dict[str, Any],
 ) -> None:
-    """Write the checkpoint, adapters merged, and the picture of the log."""
+    """Write the checkpoint, adapters merged, and the picture of the log; no state is left."""
     if fit.model is not adapted.model:
         adapted.model.load_state_dict(fit.model.state_dict())  # the averaged weights
     model = adapted.merged().requires_grad_(True)
     learner.save(model, output, embodiment, training)
-    draw_log(output / 'log.csv', output / 'log.png')
+    draw_log(output / LOG, output / PLOT)
+    (output / UNFINISHED).unlink(missing_ok=True)
 
 
 def learn(
@@ -151,7 +169,10 @@ def learn(
 ) -> dict[str, Any]:
     """Take all steps; return what the new manifest says of them, the base's given."""
     task.output.mkdir(parents=True, exist_ok=True)
-    _steps(fit, config, task.output)
+    take_steps(
+        fit, config, task.output, restart=task.restart, show=True, title='adapt',
+        report_steps=REPORT_STEPS,
+    )  # fmt: skip
     return {
         'command': task.command,
         'base': {'name': task.base, 'weights_sha256': manifest.weights_sha256},
@@ -161,19 +182,3 @@ def learn(
         'config': asdict(config),
         'minutes': round(fit.seconds / 60, 1),
     }
-
-
-def _steps(fit: Fit, config: FitConfig, output: Path) -> None:
-    log = Log(output / 'log.csv')
-    log.keep(0)
-    columns = (TextColumn('adapt'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, TextColumn('{task.fields[text]}')) as progress:
-        bar = progress.add_task('', total=config.steps, text='')
-        while fit.steps_done < config.steps:
-            row = fit.step()
-            progress.update(bar, completed=fit.steps_done)
-            if fit.steps_done % REPORT_STEPS and fit.steps_done < config.steps:
-                continue
-            row |= {f'val_{name}': value for name, value in fit.validate().items()} | fit.rates()
-            log.add({'step': fit.steps_done, **row})
-            progress.update(bar, text=' '.join(f'{k} {v:.3f}' for k, v in row.items()))

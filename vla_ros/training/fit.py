@@ -7,6 +7,7 @@ its own part, so that many processes make the gradients of one.
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from contextlib import nullcontext
 from dataclasses import replace
@@ -86,7 +87,7 @@ class Fit:
         self._module, self._optimiser = accelerator.prepare(Objective(learner, model), optimiser)
         self._objective: Objective = accelerator.unwrap_model(self._module)
         if config.compile:
-            self._objective.model.compile()
+            compiled_part(self._objective.model, learner.kind).compile()
 
     @property
     def model(self) -> nn.Module:
@@ -218,10 +219,16 @@ def make_accelerator(config: FitConfig) -> Accelerator:
     """Return the processes and devices that this training runs on, as the launcher says.
 
     Raises:
-        ConfigError: CUDA is asked for where there is none.
+        ConfigError: CUDA is asked for where there is none, or to compile without a compiler.
     """
     if config.device == 'cuda' and not torch.cuda.is_available():
         raise ConfigError("device 'cuda' is not available here; use 'cpu' or 'auto'")
+    compiler = os.environ.get('CXX', 'g++')
+    if config.compile and not shutil.which(compiler):
+        raise ConfigError(
+            f"compile: torch needs a compiler, and there is no '{compiler}'; sudo apt install "
+            'g++, or leave compile out'
+        )
     if config.threads:
         torch.set_num_threads(config.threads)
     cpu = config.device == 'cpu' or not torch.cuda.is_available()
@@ -229,6 +236,20 @@ def make_accelerator(config: FitConfig) -> Accelerator:
     # a batch without any known place leaves the layers that point without a gradient
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     return Accelerator(cpu=cpu, mixed_precision=precision, kwargs_handlers=[unused])
+
+
+def compiled_part(model: nn.Module, kind: str) -> nn.Module:
+    """Return the part of a model that torch may compile: its image encoder.
+
+    It takes most of the time, and its shapes never change; those of sentences always do.
+
+    Raises:
+        ConfigError: a model of that kind has none.
+    """
+    vision = getattr(model, 'vision', None)
+    if not isinstance(vision, nn.Module):
+        raise ConfigError(f"compile: kind '{kind}' has no image encoder to compile; leave it out")
+    return vision
 
 
 def jittered(batch: Batch, config: FitConfig) -> Batch:

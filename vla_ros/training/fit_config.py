@@ -34,7 +34,7 @@ class FitConfig:
             new to it.
         recolour: exchange colours in each scene and its sentence alike (`training.recolour`; kind
             cliport only). Not for data that keep pairs of colour and shape out: it makes them.
-        compile: let torch compile the model; pays on GPUs, for long trainings.
+        compile: let torch compile the image encoder of vla and rt1; for long trainings.
     """
 
     steps: int = 4000

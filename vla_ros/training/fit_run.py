@@ -114,7 +114,8 @@ def fit_table(run: Run, config: FitConfig, *, restart: bool = False) -> dict[str
     run.output.mkdir(parents=True, exist_ok=True)
     episodes = config.drive_episodes if config.drive_steps and not verbatim(learner) else 0
     driving = Driving(learner, embodiment, dataset.tasks, episodes)
-    take_steps(fit, config, run.output, restart, driving, show=accelerator.is_main_process)
+    show = accelerator.is_main_process
+    take_steps(fit, config, run.output, restart=restart, show=show, driving=driving)
     if config.head_steps and isinstance(learner, VlaLearner):
         folders = [run.output, *([folder_of(run.base)] if run.base else [])]
         folders = folders if accelerator.is_main_process else []
@@ -189,9 +190,28 @@ def write_checkpoint(
 
 
 def take_steps(
-    fit: Fit, config: FitConfig, output: Path, restart: bool, driving: Driving, *, show: bool
+    fit: Fit,
+    config: FitConfig,
+    output: Path,
+    *,
+    restart: bool,
+    show: bool,
+    driving: Driving | None = None,
+    title: str = 'train',
+    report_steps: int = REPORT_STEPS,
 ) -> None:
-    """Take the steps that are left, with a progress bar, a log and a state to resume from."""
+    """Take the steps that are left, with a progress bar, a log and a state to resume from.
+
+    Args:
+        fit: what takes them.
+        config: of it.
+        output: folder of the log and the state.
+        restart: do not go on where a training was broken off.
+        show: write and print; of several processes one does.
+        driving: drives the simulated arm now and then.
+        title: before the progress bar.
+        report_steps: between two rows of the log.
+    """
     unfinished, log = output / UNFINISHED, Log(output / LOG)
     if unfinished.is_file() and not restart:
         fit.load(unfinished)
@@ -200,7 +220,7 @@ def take_steps(
     if show:
         log.keep(fit.steps_done)
         curves = SummaryWriter(str(output), purge_step=fit.steps_done + 1)
-    columns = (TextColumn('train'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     started, begun = time.monotonic(), fit.steps_done
     seen: list[dict[str, float]] = []
     with Progress(*columns, TextColumn('{task.fields[text]}'), disable=not show) as progress:
@@ -208,15 +228,16 @@ def take_steps(
         while fit.steps_done < config.steps:
             seen.append(fit.step())
             progress.update(bar, completed=fit.steps_done)
-            if fit.steps_done % REPORT_STEPS and fit.steps_done < config.steps:
+            if fit.steps_done % report_steps and fit.steps_done < config.steps:
                 continue
             row = {name: float(np.mean([s[name] for s in seen])) for name in seen[0]}
             row |= {f'val_{name}': value for name, value in fit.validate().items()}
             row['steps_per_s'] = (fit.steps_done - begun) / (time.monotonic() - started)
             row |= fit.rates()
             seen.clear()
-            row |= driving.unknown
-            if show and (fit.steps_done == config.steps or _turn(fit, config)):
+            if driving:
+                row |= driving.unknown
+            if driving and show and (fit.steps_done == config.steps or _turn(fit, config)):
                 progress.update(bar, text='driving the simulated arm')
                 row |= driving.rates(fit.model)
             if curves is not None:

@@ -73,7 +73,8 @@ def fit_scenes(run: Run, config: FitConfig, *, restart: bool = False) -> dict[st
     run.output.mkdir(parents=True, exist_ok=True)
     episodes = config.drive_episodes if config.drive_steps else 0
     driving = Driving(learner, embodiment, dataset.tasks, episodes)
-    take_steps(fit, config, run.output, restart, driving, show=accelerator.is_main_process)
+    show = accelerator.is_main_process
+    take_steps(fit, config, run.output, restart=restart, show=show, driving=driving)
     judged = fit.rated(shown, held_back, base)
     training = {
         'command': run.command,

@@ -23,6 +23,8 @@ from vla_ros.policies.vla.config import VlaConfig
 from vla_ros.policies.vla.model import VlaModel
 from vla_ros.training.adapt import split
 from vla_ros.training.adapters import HEADS, Adapted, dense_layers
+from vla_ros.training.fit import Fit
+from vla_ros.training.fit_run import UNFINISHED
 from vla_ros.training.gate import check_fits, pass_gate
 from vla_ros.training.learners.kinds import make_learner
 from vla_ros.training.learners.learner import Ranges
@@ -172,6 +174,34 @@ def test_the_command_adapts_what_the_method_says_of_a_vla_policy(
     seen = Observation({'front': image}, ARM.home_rad, 'red cube', gripper_opening_m=0.04)
     policy = load_policy(str(tmp_path / 'new'), ARM, 'cpu')
     assert policy.infer(seen).velocities_rad_s.shape[1] == 7
+
+
+def test_an_adaptation_that_was_killed_goes_on_and_ends_with_the_same_weights(
+    data: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    class Killed(BaseException):
+        pass
+
+    def save_and_die(fit: Fit, path: Path) -> None:
+        save(fit, path)
+        raise Killed
+
+    save, whole, broken = Fit.save, tmp_path / 'whole', tmp_path / 'broken'
+    line = f'adapt --base {base} --data {data} --steps 24 --batch-images 2 --device cpu --force'
+    words = [*line.split(), '--threads', '1', '--output']
+    assert main([*words, str(whole)]) == 0
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(Fit, 'save', save_and_die)
+        main([*words, str(broken)])
+    assert main([*words, str(broken), '--rank', '2']) == 2
+    assert 'rank 8 there, 2 here' in capsys.readouterr().err
+    assert main([*words, str(broken)]) == 0
+    assert 'going on after step 20' in capsys.readouterr().out
+    weights = [(folder / 'model.safetensors').read_bytes() for folder in (whole, broken)]
+    assert weights[0] == weights[1]
+    assert len(list(broken.glob('*tfevents*'))) == 2  # what stands in them another test says
+    assert not (broken / UNFINISHED).exists() and (broken / 'log.png').is_file()
 
 
 @pytest.mark.parametrize('command', ['adapt', 'train'])

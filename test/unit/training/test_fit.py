@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from safetensors.torch import load_file
 from tiny import TinyLearner, gradients, make_fit
 
 from vla_ros.cli import main
@@ -316,6 +318,29 @@ def tiny_vla(folder: Path, steps: int, more: str = '') -> Path:
 def rows_of(log: Path) -> list[dict[str, str]]:
     with log.open(encoding='utf-8') as file:
         return list(csv.DictReader(file))
+
+
+@pytest.mark.skipif(not shutil.which('g++'), reason='torch compiles for CPUs by g++')
+def test_a_compiled_image_encoder_takes_the_same_steps(data: Path, tmp_path: Path) -> None:
+    words = ['--data', str(data), '--force', '--output']
+    counts = torch._dynamo.utils.counters['stats']
+    for compiled in ('false', 'true'):
+        counts.clear()
+        config = tiny_vla(tmp_path, 3, f'compile: {compiled}\n')
+        assert main(['train', str(config), *words, str(tmp_path / compiled)]) == 0
+        assert (counts['unique_graphs'] > 0) == (compiled == 'true')
+    plain, compiled = (load_file(tmp_path / x / 'model.safetensors') for x in ('false', 'true'))
+    assert plain.keys() == compiled.keys()
+    for name, value in plain.items():
+        torch.testing.assert_close(compiled[name], value, atol=1e-4, rtol=1e-3)
+
+
+def test_what_cannot_be_compiled_is_refused(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="compile: kind 'tiny' has no image encoder"):
+        make_fit(data, replace(PLAIN, compile=True))
+    monkeypatch.setenv('CXX', 'no-such-compiler')
+    with pytest.raises(ConfigError, match=r"compile: .*'no-such-compiler'.*apt install g\+\+"):
+        make_fit(data, replace(PLAIN, compile=True))
 
 
 def test_the_command_writes_the_curves_of_its_log_for_tensorboard(

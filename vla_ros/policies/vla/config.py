@@ -26,7 +26,7 @@ _MOST = {
     'chunk_steps': 1000,
     'lora_rank': 4096,
     'bins': 65536,
-    'flow_steps': 1000,
+    'flow_steps': 4,
     'points': 2,
     'unknown_words': 1 << 20,
     'language_tokens': 65536,
