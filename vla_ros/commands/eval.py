@@ -51,7 +51,8 @@ def main(
         policy: name of a shipped policy, 'hold', 'expert', or a checkpoint folder.
         suite: what is made harder: plain, held_out_phrasings, held_out_pairs, distractors,
             camera_moved, light_changed, image_noise, joint_delay, latency_50, latency_100,
-            latency_150, latency_200, latency_300, dropped_frames, swapped_instruction, or all.
+            latency_150, latency_200, latency_300, dropped_frames, swapped_instruction,
+            absent_object, or all.
         report_file: write one HTML file with figures, a plot, film strips and videos.
         against: another policy, which runs the same trials; compared by the exact McNemar test.
         json_file: write the figures to this file as JSON.
@@ -136,6 +137,7 @@ def _show(
             f"'{result.trial.episode.instruction}': "
             f'{", ".join(filter(None, (missing, wrong, result.note))) or "not met"}',
             highlight=False,
+            soft_wrap=True,
         )
     if len(failures) > SHOWN_FAILURES:
         console.print(f'  … and {len(failures) - SHOWN_FAILURES} more')

@@ -7,6 +7,7 @@ import html
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 
 import av
@@ -115,11 +116,12 @@ def _filmed(film: Film) -> str:
     result = film.result
     end = 'met' if result.success else 'not met'
     if result.wrong_object:
-        end += ', another object moved'
+        end += ', another object'
+    missing = '' if isnan(result.error_m) else f', {1000 * result.error_m:.0f} mm missing'
     text = (
         f'{result.trial.suite.name}, seed {result.trial.episode.seed}: '
-        f'“{result.trial.episode.instruction}”: {end} after {result.time_s:.1f} s, '
-        f'{1000 * result.error_m:.0f} mm missing. {result.note}'
+        f'“{result.trial.episode.instruction}”: {end} after {result.time_s:.1f} s{missing}. '
+        f'{result.note}'
     )
     chosen = np.linspace(0, len(film.frames) - 1, STRIP_FRAMES).astype(int)
     strip = np.hstack([_scaled(film.frames[k], STRIP_HEIGHT) for k in chosen])

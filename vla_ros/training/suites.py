@@ -18,6 +18,7 @@ class Suite:
         held_out_pairs: only objects whose colour and shape `collect` can leave out of training.
         swapped: another goal is said than the one that is judged: success must go down, or the
             policy does not listen.
+        absent: an object is named that is not on the table: success is an arm that stays.
         distractors: further objects on the table.
         camera_m: each camera is shifted so far.
         camera_rad: and turned so far.
@@ -33,6 +34,7 @@ class Suite:
     held_out_phrasings: bool = False
     held_out_pairs: bool = False
     swapped: bool = False
+    absent: bool = False
     distractors: int = 0
     camera_m: float = 0.0
     camera_rad: float = 0.0
@@ -59,6 +61,7 @@ _ALL = (
     ),
     Suite('dropped_frames', 'three of ten images do not come', dropped=0.3),
     Suite('swapped_instruction', 'another goal is said than is judged', swapped=True),
+    Suite('absent_object', 'what is named is not there: the arm has to stay', absent=True),
 )
 SUITES = {suite.name: suite for suite in _ALL}
 

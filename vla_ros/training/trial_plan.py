@@ -10,6 +10,7 @@ import numpy as np
 
 from vla_ros.errors import ConfigError
 from vla_ros.sim.grammar import load_phrasings
+from vla_ros.sim.scene import OBJECT_KINDS
 from vla_ros.sim.tasks.episodes import PHRASINGS, TaskEpisode, plan_task_episodes
 from vla_ros.sim.tasks.goal import Goal
 from vla_ros.sim.tasks.goals import goals
@@ -35,7 +36,8 @@ def plan_trials(
 
     Scenes depend on task, count and seed alone, so that suites and policies meet the same ones,
     but for those of `held_out_pairs`, which has scenes with such objects, and for
-    `swapped_instruction`, which leaves out scenes with one goal alone.
+    `swapped_instruction`, which leaves out scenes with one goal alone. `absent_object` names one
+    of the objects that are not there.
 
     Args:
         world: used to look at the scenes, and left with the last one.
@@ -56,6 +58,9 @@ def plan_trials(
     if said not in PHRASINGS:
         episodes = _reworded(episodes, said, np.random.default_rng([seed, 17]))
     trials = [Trial(suite, episode, episode.goal) for episode in episodes]
+    if suite.absent:
+        rng = np.random.default_rng([seed, 23])
+        trials = [_absent(world, trial, rng) for trial in trials]
     if suite.swapped:
         rng = np.random.default_rng([seed, 19])
         trials = [swapped for t in trials if (swapped := _swapped(world, t, rng))]
@@ -88,6 +93,18 @@ def _reworded(episodes: Sequence[TaskEpisode], path: str, rng: np.random.Generat
 def _placeholders(template: str) -> set[str]:
     every = set().union(*PLACEHOLDERS.values())
     return {name for name in every if name in template}
+
+
+def _absent(world: World, trial: Trial, rng: np.random.Generator) -> Trial:
+    """Name an object that is not on the table, in the same words."""
+    goal = trial.episode.goal
+    world.reset(trial.episode.seed, goal.task)
+    there = {o.name for o in world.objects}
+    others = [kind.name for kind in OBJECT_KINDS if kind.name not in there]
+    other = others[int(rng.integers(len(others)))]
+    instruction = trial.episode.instruction.replace(goal.object, other)
+    said = replace(goal, object=other)
+    return replace(trial, said=said, episode=replace(trial.episode, instruction=instruction))
 
 
 def _swapped(world: World, trial: Trial, rng: np.random.Generator) -> Trial | None:

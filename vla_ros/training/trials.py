@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import get_ident
 
 import numpy as np
@@ -36,6 +36,7 @@ EXPERT = 'expert'
 EXPERT_STEPS = 8
 STEP_S = 0.1
 FILM_TICKS = 2
+STAYED_RAD = 0.15  # no joint went further from where it began
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,9 @@ class ExpertBrain:
         """Nothing: it has no memory."""
 
     def answer(self, env: TaskEnv, trial: Trial, observation: Observation) -> ActionChunk:
-        """Look ahead as far as the chunk has to last."""
+        """Look ahead as far as the chunk has to last; stay if there is nothing to go to."""
+        if trial.suite.absent:
+            return ActionChunk(np.zeros((1, ARM_JOINTS)), STEP_S, observation.stamp_ns)
         steps = EXPERT_STEPS if trial.suite.latency_s else 1
         actions = self._labeller.chunk(trial.said, steps, STEP_S)
         return ActionChunk(
@@ -155,8 +158,18 @@ def run_trial(
         _perturb(env.world, suite, episode.seed)
         speeds, note = _drive(env, brain, trial, film)
         outcome = judge_task(env, speeds, note)
+        if suite.absent:
+            return _stayed(trial, outcome, speeds)
         followed = succeeded(env.world, trial.said, env.start)
     return TrialResult(**vars(outcome), trial=trial, followed=followed)
+
+
+def _stayed(trial: Trial, outcome: TaskOutcome, speeds: Sequence[FloatArray]) -> TrialResult:
+    """Judge a trial in which the arm has to stay: it did, unless a joint went far."""
+    way_rad = np.abs(np.cumsum(np.array(speeds), axis=0) * TICK_S).max()
+    stayed = bool(way_rad < STAYED_RAD)
+    outcome = replace(outcome, success=stayed, wrong_object=not stayed, error_m=np.nan)
+    return TrialResult(**vars(outcome), trial=trial, followed=stayed)
 
 
 def _drive(

@@ -11,7 +11,7 @@ from vla_ros.policies.registry import load_policy
 from vla_ros.policies.vla.config import HEADS, VlaConfig
 from vla_ros.policies.vla.encoders import build_tokenizer
 from vla_ros.policies.vla.heads import FlowHead, build_head
-from vla_ros.policies.vla.key_points import KeyPoint, concentration
+from vla_ros.policies.vla.key_points import POINT_WIDTH, KeyPoint, certainty
 from vla_ros.policies.vla.loading import save_vla
 from vla_ros.policies.vla.model import VlaModel
 from vla_ros.policies.vla.policy import VlaPolicy
@@ -54,18 +54,18 @@ def test_an_unknown_head_or_tuning_is_answered_by_the_known_ones():
         VlaConfig(**SMALL, vision_tuning='some')
 
 
-def test_whether_it_is_there_may_be_read_off_how_sharply_it_points_alone():
-    even, sharp = torch.zeros(1, 1, 1, 3, 4), torch.zeros(1, 1, 1, 3, 4)
-    sharp[..., 1, 2] = 50.0
-    torch.testing.assert_close(concentration(even), torch.tensor([[math.log(12), 0.0]]))
-    torch.testing.assert_close(concentration(sharp), torch.tensor([[0.0, 50.0 * 11 / 12]]))
+def test_whether_it_is_there_may_be_read_off_how_surely_it_points_alone():
+    heat = torch.zeros(1, 2, 1, 3, 4)  # two places; of the second one cell stands out
+    heat[0, 1, 0, 1, 2] = 50.0
+    match = torch.cat([torch.full((1, POINT_WIDTH), 0.5), torch.full((1, POINT_WIDTH), -0.25)], 1)
+    expected = [[0.0, 0.5 * POINT_WIDTH, 50.0 * 11 / 12, -0.25 * POINT_WIDTH]]
+    torch.testing.assert_close(certainty(heat, match), torch.tensor(expected))
     model = VlaModel(VlaConfig(**SMALL, evidence='attention')).eval()
     images = torch.randint(0, 256, (1, 1, 96, 128, 3), dtype=torch.uint8)
     ids = torch.ones(1, 2, dtype=torch.long)
     words = model.encode_language(ids, ids.bool())
     found = model(model.encode_images(images), words, ids.bool(), torch.randn(1, 10))
-    read = model.grounded(concentration(found.heat_BDVHW)).squeeze(-1)
-    torch.testing.assert_close(found.grounded_B, read)
+    assert model.grounded.weight.shape == (1, 2) and found.grounded_B.shape == (1,)
     with pytest.raises(ConfigError, match='attention, features'):
         VlaConfig(**SMALL, evidence='none')
     with pytest.raises(ConfigError, match='no attention without key_points'):

@@ -18,6 +18,7 @@ from vla_ros.core.embodiment import load_arm
 from vla_ros.data.reader import open_dataset
 from vla_ros.errors import ConfigError
 from vla_ros.sim.grammar import shipped_phrasings
+from vla_ros.sim.tasks.env import TaskEnv
 from vla_ros.sim.tasks.episodes import TaskEpisode
 from vla_ros.sim.tasks.goal import Goal
 from vla_ros.sim.tasks.language import held_out_pairs, shipped_templates
@@ -28,7 +29,7 @@ from vla_ros.training.figures import compare, mcnemar_exact, task_report
 from vla_ros.training.html_report import Film, write_report
 from vla_ros.training.suites import PLAIN, SUITES, chosen_suites
 from vla_ros.training.trial_plan import plan_trials
-from vla_ros.training.trials import Trial, TrialResult
+from vla_ros.training.trials import TICK_S, PolicyBrain, Trial, TrialResult, run_trial
 from vla_ros.types import ActionChunk
 
 EPISODE = TaskEpisode(1_000_000, Goal('pick', 'red cube'), 'pick up the red cube')
@@ -61,6 +62,12 @@ def test_suites_meet_the_same_scenes_and_say_what_they_should(world):
         assert other.said != one.episode.goal and other.said.object in other.episode.instruction
     swapped = plan_trials(world, 'push', 40, 0, 'train', SUITES['swapped_instruction'])
     assert len(swapped) == 39  # there is one scene in which nothing else can be pushed
+    absent = plan_trials(world, 'push', 6, 3, 'train', SUITES['absent_object'])
+    for one, other in zip(plain, absent, strict=True):
+        world.reset(one.episode.seed, 'push')
+        assert other.said.object not in {o.name for o in world.objects}
+        words = one.episode.instruction.replace(one.episode.goal.object, other.said.object)
+        assert other.episode.instruction == words and other.episode.goal == one.episode.goal
     held = plan_trials(world, 'pick', 6, 3, 'train', SUITES['held_out_phrasings'])
     names = {t.episode.goal.object for t in held}
     templates = shipped_templates()['pick'].held_out
@@ -177,6 +184,25 @@ def test_the_expert_does_what_is_said_and_no_more(tmp_path):
     assert plain['comparison']['worse'] == 0 and plain['comparison']['rate_against'] == 0.0
 
 
+def test_who_is_told_of_what_is_not_there_should_stay(tmp_path):
+    path = tmp_path / 'figures.json'
+    line = 'eval --policy vla-reach --episodes 6 --workers 1 --suite absent_object --against '
+    line += f'expert --report {tmp_path / "report.html"} --json {path}'
+    assert main(line.split()) == 0
+    found = json.loads(path.read_text())
+    assert found['successes'] == 6 and found['median_error_m'] is None
+    assert found['comparison']['rate_against'] == 1.0
+    assert 'nan' not in re.sub('base64,[^"]*', '', (tmp_path / 'report.html').read_text())
+    world = World(load_arm('sim'))
+    (trial,) = plan_trials(world, 'reach', 1, 0, 'train', SUITES['absent_object'])
+    there = f'reach the {trial.episode.goal.object}'  # as if it had taken one for the other
+    trial = replace(trial, episode=replace(trial.episode, instruction=there))
+    env, brain = TaskEnv(world, 'reach', step_s=TICK_S), PolicyBrain('vla-reach', world, 'cpu')
+    moved = run_trial(env, brain, trial, None)
+    world.close()
+    assert not moved.success and moved.wrong_object
+
+
 def test_the_report_of_the_command_stands_alone_and_films_what_failed(tmp_path):
     path = tmp_path / 'report.html'
     line = 'eval --task pick --policy expert --episodes 2 --workers 1 --against hold '
@@ -217,7 +243,7 @@ def test_mistakes_end_in_one_line(line, words, capsys):
 
 
 def test_all_suites_can_be_chosen():
-    assert len(chosen_suites(('all',))) == len(SUITES) == 15
+    assert len(chosen_suites(('all',))) == len(SUITES) == 16
     assert chosen_suites(()) == (PLAIN,)
 
 

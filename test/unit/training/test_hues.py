@@ -7,6 +7,7 @@ import colorsys
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from vla_ros.core.embodiment import load_arm
 from vla_ros.policies.vla.config import VlaConfig
@@ -20,7 +21,7 @@ from vla_ros.training.batches import Batches
 from vla_ros.training.collect import CollectConfig, record_episodes
 from vla_ros.training.config import TrainConfig
 from vla_ros.training.episodes import Frames
-from vla_ros.training.evidence import by_attention
+from vla_ros.training.evidence import TAKEN_FOR_THERE, by_attention, draw_line
 from vla_ros.training.hues import EVERY, LIKE_DEG, NAMED_DEG, SAME_DEG, draw_turn, names, turned
 from vla_ros.training.objective import run_model
 from vla_ros.training.sentences import SentenceSampler
@@ -144,6 +145,17 @@ def test_what_refuses_is_learned_anew_and_where_it_points_stays(world: World) ->
     batch = batches.draw(torch.device('cpu'))
     found = [run_model(m.eval(), batch, batch.images_BVHWC) for m in (model, judging)]
     assert torch.equal(found[0].heat_BDVHW, found[1].heat_BDVHW)
-    likelier = 1 - settings.refusals_per_image / settings.sentences_per_image
-    share = found[1].grounded_B.detach().sigmoid().mean()
-    assert abs(share - likelier) < 0.2  # of an untrained model nothing but how often it is there
+
+
+def test_the_line_lets_few_of_the_absent_pass_and_signs_count_alike() -> None:
+    generator = torch.Generator().manual_seed(0)
+    signs = torch.randn(4000, 2, generator=generator) * torch.tensor([0.1, 20.0])
+    there = torch.rand(4000, generator=generator) < 0.75
+    signs[there] += torch.tensor([0.4, 80.0])
+    grounded = nn.Linear(2, 1)
+    draw_line(grounded, signs, there.float())
+    passed = grounded(signs).squeeze(-1) > 0
+    assert float(passed[~there].float().mean()) == pytest.approx(TAKEN_FOR_THERE, abs=0.002)
+    assert passed[there].float().mean() > 0.99
+    weight = grounded.weight.detach()[0] * torch.tensor([0.1, 20.0])
+    assert float(weight[0]) == pytest.approx(float(weight[1]), rel=0.1)

@@ -62,8 +62,8 @@ class VlaConfig:
         sharpness: what scores are multiplied by before the place is read off them; above 1 the
             likeliest object counts more than the mean of two that may be meant.
         evidence: what tells whether the named object is there: 'features' of the sentence and of
-            what it points at, or 'attention', how sharply it points, which is no other for a pair
-            of colour and shape that nobody said yet. Only with key points.
+            what it points at, or 'attention', how surely it points, which says enough of a pair of
+            colour and shape that nobody said yet, too. Only with key points.
         turn: tell the action head by how much the tool has to turn to grasp.
         offsets: tell it how far the tool is from those places, the more exactly the nearer.
         proprioception_size: 10 for joints and tool, 11 with the gripper's opening, 0 for none.

@@ -27,7 +27,7 @@ class KeyPoint(nn.Module):
     tokens; the expected place under the softmax (spatial soft-argmax, Levine et al., End-to-end
     training of deep visuomotor policies, 2016, eq. 5) and the pooled feature give the goal. How
     well query and pooled feature match tells whether the named object is there at all, or how
-    sharply they point (`concentration`). Every place
+    surely they point (`certainty`). Every place
     has a query for every view, and all of them together give all goals; where more than the first
     view is looked at, the state of the arm counts, too: a camera may be in its hand.
     """
@@ -82,16 +82,15 @@ class KeyPoint(nn.Module):
         return self.goal(torch.cat([seen_BF, *known], dim=-1)).unflatten(-1, (self.points, 3))
 
 
-def concentration(heat_BDVHW: Tensor) -> Tensor:
-    """Return how sharply each query points in each view, (B, 2·D·V): by entropy, and by height.
+def certainty(heat_BDVHW: Tensor, match_BF: Tensor) -> Tensor:
+    """Return how surely each query points in each view, (B, 2·D·V).
 
-    The entropy of the softmax, and how far the highest score is above the mean one.
+    How far its highest score is above its mean one, and how well it matches what it points at.
     """
     scores_BDVN = heat_BDVHW.flatten(-2)
-    shares_BDVN = scores_BDVN.log_softmax(dim=-1)
-    entropy_BDV = -(shares_BDVN.exp() * shares_BDVN).sum(-1)
     height_BDV = scores_BDVN.amax(-1) - scores_BDVN.mean(-1)
-    return torch.stack([entropy_BDV, height_BDV], dim=-1).flatten(1)
+    match_BDV = match_BF.unflatten(-1, (*scores_BDVN.shape[1:3], -1)).sum(-1)
+    return torch.stack([height_BDV, match_BDV], dim=-1).flatten(1)
 
 
 class Offset(nn.Module):

@@ -19,7 +19,7 @@ from torch.nn import functional
 from vla_ros.policies.vla.config import VlaConfig
 from vla_ros.policies.vla.encoders import build_language, build_vision
 from vla_ros.policies.vla.heads import build_head, mlp
-from vla_ros.policies.vla.key_points import POINT_WIDTH, KeyPoint, Offset, concentration
+from vla_ros.policies.vla.key_points import POINT_WIDTH, KeyPoint, Offset, certainty
 from vla_ros.types import ARM_JOINTS
 
 
@@ -116,9 +116,9 @@ class VlaModel(nn.Module):
         if self.pointer is not None and config.offsets:
             self.offset = Offset(self.pointer.seen, config)
             extra += 3 * config.points
-        if config.evidence == 'attention':
-            evidence = 2 * config.points * config.point_views
         self.grounded = mlp(evidence, (POINT_WIDTH,), 1)
+        if config.evidence == 'attention':
+            self.grounded = nn.Linear(2 * config.points * config.point_views, 1)
         self.head = build_head(width + extra, config)
         for name, values in (('image_mean', self.vision.mean), ('image_std', self.vision.std)):
             self.register_buffer(name, torch.tensor(values).view(3, 1, 1) * 255)
@@ -193,7 +193,7 @@ class VlaModel(nn.Module):
         heat, seen_BF, match_BF = self.pointer(fine_IVFHW, image_BSE, action_BE)
         seen = torch.cat([action_BE, match_BF], dim=-1)
         if self.config.evidence == 'attention':
-            seen = concentration(heat)
+            seen = certainty(heat, match_BF)
         grounded_B = self.grounded(seen).squeeze(-1)
         return Look(action_BE, proprioception_BP, grounded_B, seen_BF, heat)
 
