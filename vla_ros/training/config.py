@@ -13,7 +13,7 @@ class TrainConfig:
 
     Attributes:
         hues: share of images whose hues are turned, and what is in them called by its new colours:
-            see `training.hues`. The policy knows eight colours then, and refuses by how sharply
+            see `training.hues`. The policy knows eight colours then, and refuses by how surely
             it points (`training.evidence`).
     """
 
