@@ -80,11 +80,12 @@ def main(
         backend=backend,
     )  # fmt: skip
     planned = evaluation.plan(config)
-    runs = _in_graph if through == 'ros' else evaluation.in_simulator
-    found = evaluation.evaluate(config, planned, policy, runs(config, policy))
+    where = _in_graph if through == 'ros' else evaluation.in_simulator
+    runs = {name: where(config, name) for name in filter(None, (policy, against))}
+    found = evaluation.evaluate(config, planned, policy, runs[policy])
     comparisons = []
     if against:
-        other = evaluation.evaluate(config, planned, against, runs(config, against), against)
+        other = evaluation.evaluate(config, planned, against, runs[against], against)
         comparisons = evaluation.compared(found, other)
     _show(found, comparisons, phrasings, through)
     if report_file is not None:
@@ -97,6 +98,8 @@ def main(
 
 def _in_graph(config: EvalConfig, policy: str) -> Run:
     """Return what runs trials through the three processes."""
+    from vla_ros.core.embodiment import load_arm
+    from vla_ros.policies.registry import load_policy
     from vla_ros.ros.evaluation import run_through_ros
     from vla_ros.training.trials import EXPERT, Trial, TrialResult
 
@@ -105,6 +108,8 @@ def _in_graph(config: EvalConfig, policy: str) -> Run:
             f"policy '{EXPERT}' knows the state of the simulator, which no node does; take "
             '--through sim'
         )
+
+    load_policy(policy, load_arm(config.arm), config.device)  # what is wrong is said at once
 
     def run(trials: Sequence[Trial]) -> Iterator[TrialResult]:
         outcomes = run_through_ros([t.episode for t in trials], policy, device=config.device)

@@ -11,11 +11,9 @@ from vla_ros.ros.local_graph import LocalGraph, local_graph
 from vla_ros.ros.rollout import RosRollout
 from vla_ros.ros.rollout_record import Rollout
 from vla_ros.sim.episodes import judge
-from vla_ros.sim.tasks.env import TIME_LIMIT_S
+from vla_ros.sim.tasks.env import TICK_S, TIME_LIMIT_S
 from vla_ros.sim.tasks.episodes import TaskEpisode, TaskOutcome, acceleration_rad_s2
 from vla_ros.sim.tasks.language import sentence
-
-TICK_S = 0.05  # as in the simulator: what is smooth depends on it
 
 
 def run_through_ros(
@@ -46,7 +44,6 @@ def _run(client: RosRollout, episode: TaskEpisode) -> TaskOutcome:
         TIME_LIMIT_S[goal.task],
         lambda _: goal.task != 'reach' and wanted in client.met(),
     )
-    client.listen()
     if goal.task == 'reach':
         reached = judge(goal.object, rollout.distances_m)
         error_m, success, wrong = reached.error_m, reached.success, reached.wrong_object

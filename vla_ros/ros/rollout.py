@@ -152,15 +152,21 @@ class RosRollout:
             raise VlaRosError(f'{qos.POLICY_NODE} does not let go of its instruction')
 
     def listen(self) -> None:
-        """Wait until sim_node and guard_node have said again how things are."""
+        """Wait until sim_node and guard_node have said again how things are.
+
+        Raises:
+            VlaRosError: one of them is silent.
+        """
         nodes, status = (qos.SIM_NODE, qos.GUARD_NODE), self.session.status
         for name in nodes:
             status.pop(name, None)
-        self.session.spin_until(lambda: all(name in status for name in nodes), _REARM_S)
+        if not self.session.spin_until(lambda: all(name in status for name in nodes), _REARM_S):
+            silent = ', '.join(name for name in nodes if name not in status)
+            raise VlaRosError(f'no diagnostics of {silent} for {_REARM_S:.0f} s; {START_HINT}')
 
     def limited(self) -> int:
         """Return how many commands the guard has had to limit, as it said last."""
-        return int(self.session.value(qos.GUARD_NODE, 'limited', '0'))
+        return int(self.session.value(qos.GUARD_NODE, 'limited'))
 
     def met(self) -> tuple[str, ...]:
         """Return the sentences of what is met in the scene, as sim_node said last."""

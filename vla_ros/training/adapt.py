@@ -65,11 +65,14 @@ class Adaptation:
         check_at_least('episodes', self.episodes, 0)
         check_at_least('rank', self.rank, 1)
 
-    def settings(self, config: FitConfig) -> dict[str, object]:
-        """Return what an adaptation must share with one that was broken off to go on with it."""
+    def settings(self, config: FitConfig, base: Manifest, shown: int) -> dict[str, object]:
+        """Return what an adaptation must share with one that was broken off to go on with it.
+
+        `shown` is how much there is to learn from: data may have grown in between.
+        """
         mine: dict[str, object] = {
-            'base': self.base, 'data': str(self.data), 'method': self.method,
-            'episodes': self.episodes, 'rank': self.rank,
+            'base': self.base, 'base_sha256': base.weights_sha256, 'data': str(self.data),
+            'shown': shown, 'method': self.method, 'episodes': self.episodes, 'rank': self.rank,
         }  # fmt: skip
         return asdict(config) | mine
 
@@ -103,13 +106,14 @@ def adapt(task: Adaptation, config: FitConfig = FEW) -> dict[str, Any]:
     if task.method == 'scratch':
         model = learner.build(ranges_of(shown))
     adapted = Adapted(model, manifest.kind, task.method, task.rank)
+    settings = task.settings(config, manifest, len(shown))
     fit = Fit(
         learner,
         model,
         batches,
         validation,
         config,
-        task.settings(config),
+        settings,
         make_accelerator(config),
     )
     training = learn(task, adapted, fit, config, manifest)

@@ -54,9 +54,8 @@ def adapt_scenes(task: Adaptation, config: FitConfig = FEW_SCENES) -> dict[str, 
         model = new_model(learner, shown, config, taught=False)
         _keep_frozen(model, base)
     adapted = Adapted(model, manifest.kind, task.method, task.rank)
-    fit = SceneFit(
-        learner, model, batches, held_out, config, task.settings(config), make_accelerator(config)
-    )
+    settings = task.settings(config, manifest, len(shown))
+    fit = SceneFit(learner, model, batches, held_out, config, settings, make_accelerator(config))
     training = learn(task, adapted, fit, config, manifest)
     training |= {'demonstrations': len(shown), 'held_out': fit.rated(shown, held_out, base)}
     pass_scene_gate(training, force=task.force)

@@ -40,5 +40,7 @@ class TrainConfig:
             check_at_least(name, getattr(self, name), least)
         if not 0 <= self.hues <= 1:
             raise ConfigError(f'hues: {self.hues} is not within 0 and 1')
+        if self.hues and not self.refusals_per_image:
+            raise ConfigError('hues: refusals_per_image is 0; at least 1 tells what is refused')
         if not 0 < self.learning_rate < 1:
             raise ConfigError(f'learning_rate: {self.learning_rate} is not within 0 and 1')

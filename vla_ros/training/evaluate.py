@@ -12,12 +12,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from vla_ros.core.embodiment import load_arm
 from vla_ros.errors import check_at_least
+from vla_ros.policies.registry import load_policy
 from vla_ros.sim.tasks.goal import TASKS
 from vla_ros.sim.world import World
 from vla_ros.training.figures import Comparison, TaskReport, compare, task_report
 from vla_ros.training.suites import PLAIN, Suite
 from vla_ros.training.trial_plan import plan_trials
-from vla_ros.training.trials import Trial, TrialResult, film_trial, run_trials
+from vla_ros.training.trials import EXPERT, Trial, TrialResult, film_trial, run_trials
 
 FILMED_FAILURES = 3  # of a task and suite
 Group = tuple[str, str]
@@ -78,7 +79,13 @@ Run = Callable[[Sequence[Trial]], Iterable[TrialResult]]
 
 
 def in_simulator(config: EvalConfig, policy: str) -> Run:
-    """Return what runs trials of a policy in the simulator, in parallel."""
+    """Return what runs trials of a policy in the simulator, in parallel.
+
+    Raises:
+        ConfigError: there is no such policy.
+    """
+    if policy != EXPERT:
+        load_policy(policy, load_arm(config.arm), config.device)  # what is wrong is said at once
     return partial(
         run_trials, policy=policy, arm=config.arm, device=config.device, workers=config.workers,
         backend=config.backend,

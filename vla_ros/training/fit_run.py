@@ -237,7 +237,8 @@ def take_steps(
             seen.clear()
             if driving:
                 row |= driving.unknown
-            if driving and show and (fit.steps_done == config.steps or _turn(fit, config)):
+            turn = config.drive_steps and fit.steps_done % config.drive_steps < report_steps
+            if driving and show and (fit.steps_done == config.steps or turn):
                 progress.update(bar, text='driving the simulated arm')
                 row |= driving.rates(fit.model)
             if curves is not None:
@@ -247,7 +248,3 @@ def take_steps(
                 curves.flush()
             fit.save(unfinished)  # after its row: who goes on from it makes no row before it
             progress.update(bar, text=' '.join(f'{k} {v:.3f}' for k, v in row.items()))
-
-
-def _turn(fit: Fit, config: FitConfig) -> bool:
-    return bool(config.drive_steps) and fit.steps_done % config.drive_steps < REPORT_STEPS

@@ -12,10 +12,11 @@ import torch
 
 from vla_ros.core.embodiment import load_arm
 from vla_ros.policies.registry import load_policy
-from vla_ros.sim.tasks.env import TaskEnv
-from vla_ros.sim.tasks.episodes import TaskEpisode, TaskOutcome, judge_task
+from vla_ros.sim.episodes import REACHED_M
+from vla_ros.sim.tasks.env import TICK_S, TaskEnv
+from vla_ros.sim.tasks.episodes import TaskEpisode, TaskOutcome, judge_task, reach_distances_m
 from vla_ros.sim.tasks.goal import Goal
-from vla_ros.sim.tasks.goals import succeeded
+from vla_ros.sim.tasks.goals import disturbed, succeeded
 from vla_ros.sim.tasks.labels import Labeller
 from vla_ros.sim.tasks.perturb import add_distractors, change_light, move_cameras, unchanged
 from vla_ros.sim.world import World
@@ -31,12 +32,12 @@ from vla_ros.types import (
     Observation,
 )
 
-TICK_S = 0.05  # latencies are multiples of it
 EXPERT = 'expert'
 EXPERT_STEPS = 8
 STEP_S = 0.1
 FILM_TICKS = 2
-STAYED_RAD = 0.15  # no joint went further from where it began
+STAYED_RAD = 0.15  # no joint went further
+OVER_M = 2 * REACHED_M
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,15 @@ class TrialResult(TaskOutcome):
     followed: bool
 
 
+@dataclass
+class Track:
+    """How the joints went, at each look of the evaluation, and what the policy said last."""
+
+    positions_rad: list[FloatArray]
+    velocities_rad_s: list[FloatArray]
+    note: str = ''
+
+
 class PolicyBrain:
     """A policy, which sees nothing but its observation.
 
@@ -72,6 +82,7 @@ class PolicyBrain:
         self.horizon = getattr(self._policy, 'execution_horizon', EXECUTION_HORIZON)
         self.cameras = self._policy.cameras
         self.depth_cameras: tuple[str, ...] = getattr(self._policy, 'depth_cameras', ())
+        self.settles_s: float = getattr(self._policy, 'settles_s', 0.0)
 
     def reset(self) -> None:
         """Forget the episode before."""
@@ -88,6 +99,7 @@ class ExpertBrain:
     horizon = 1
     cameras: tuple[str, ...] = ()
     depth_cameras: tuple[str, ...] = ()
+    settles_s = 0.0
 
     def __init__(self, world: World) -> None:
         self._labeller = Labeller(world)
@@ -156,45 +168,59 @@ def run_trial(
             seed=episode.seed, options={'goal': episode.goal, 'instruction': episode.instruction}
         )
         _perturb(env.world, suite, episode.seed)
-        speeds, note = _drive(env, brain, trial, film)
-        outcome = judge_task(env, speeds, note)
+        track = _drive(env, brain, trial, film)
+        outcome = judge_task(env, track.velocities_rad_s, track.note)
         if suite.absent:
-            return _stayed(trial, outcome, speeds)
+            return _stayed(env, brain, trial, outcome, track)
         followed = succeeded(env.world, trial.said, env.start)
     return TrialResult(**vars(outcome), trial=trial, followed=followed)
 
 
-def _stayed(trial: Trial, outcome: TaskOutcome, speeds: Sequence[FloatArray]) -> TrialResult:
-    """Judge a trial in which the arm has to stay: it did, unless a joint went far."""
-    way_rad = np.abs(np.cumsum(np.array(speeds), axis=0) * TICK_S).max()
-    stayed = bool(way_rad < STAYED_RAD)
-    outcome = replace(outcome, success=stayed, wrong_object=not stayed, error_m=np.nan)
+def _stayed(
+    env: TaskEnv,
+    brain: PolicyBrain | ExpertBrain,
+    trial: Trial,
+    outcome: TaskOutcome,
+    track: Track,
+) -> TrialResult:
+    """Judge a trial in which the arm has to stay: it did, unless a joint went far.
+
+    An arm that draws back to see the table has to stay from then on.
+    """
+    world, said = env.world, trial.said
+    ways_rad = np.array(track.positions_rad[round(brain.settles_s / TICK_S) :])
+    stayed = bool(np.abs(ways_rad - ways_rad[0]).max() < STAYED_RAD)
+    touched = bool(disturbed(world, said, env.start))
+    if said.task == 'reach':
+        touched = min(reach_distances_m(world).values()) < OVER_M
+    outcome = replace(outcome, success=stayed, wrong_object=not stayed and touched, error_m=np.nan)
     return TrialResult(**vars(outcome), trial=trial, followed=stayed)
 
 
 def _drive(
     env: TaskEnv, brain: PolicyBrain | ExpertBrain, trial: Trial, film: list[ImageArray] | None
-) -> tuple[list[FloatArray], str]:
-    """Ask, carry out as the guard would, ask again; return speeds and the last note."""
-    senses, before, note = Senses(brain, trial, trial.episode.seed), None, ''
-    speeds: list[FloatArray] = []
+) -> Track:
+    """Ask, carry out as the guard would, ask again."""
+    senses, before = Senses(brain, trial, trial.episode.seed), None
+    track = Track([env.world.joint_positions_rad], [])
     senses.tick(env.world)
     while not env.over:
         asked_s = env.world.time_s
         chunk = brain.answer(env, trial, senses.observe(env.world))
-        note = chunk.note
+        track.note = chunk.note
         lasts = max(brain.horizon * chunk.step_s, trial.suite.latency_s)
         for tick in range(max(1, round(lasts / TICK_S))):
-            if film is not None and len(speeds) % FILM_TICKS == 0:
+            if film is not None and len(track.velocities_rad_s) % FILM_TICKS == 0:
                 film.append(env.world.render('front'))
             arrived = tick * TICK_S > trial.suite.latency_s - 1e-9
             env.drive(action_at(chunk if arrived else before, asked_s + tick * TICK_S))
             senses.tick(env.world)
-            speeds.append(env.world.joint_velocities_rad_s)
+            track.positions_rad.append(env.world.joint_positions_rad)
+            track.velocities_rad_s.append(env.world.joint_velocities_rad_s)
             if env.over:
                 break
         before = chunk
-    return speeds, note
+    return track
 
 
 def _perturb(world: World, suite: Suite, seed: int) -> None:
@@ -227,10 +253,8 @@ def run_trials(
         backend: see `cluster.spread`.
 
     Raises:
-        ConfigError: there is no such policy, or no such backend here.
+        ConfigError: there is no such backend here.
     """
-    if policy != EXPERT:
-        load_policy(policy, load_arm(arm), device)  # what is wrong is said here, not in a worker
     size = max(1, min(5, len(trials) // workers))
     parts = [trials[i : i + size] for i in range(0, len(trials), size)]
     jobs = ((part, policy, arm, device) for part in parts)

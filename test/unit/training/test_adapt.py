@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tiny import Killed, dies_as_it_saves
 
 from vla_ros.cli import main
 from vla_ros.core.embodiment import load_arm
@@ -23,7 +25,6 @@ from vla_ros.policies.vla.config import VlaConfig
 from vla_ros.policies.vla.model import VlaModel
 from vla_ros.training.adapt import split
 from vla_ros.training.adapters import HEADS, Adapted, dense_layers
-from vla_ros.training.fit import Fit
 from vla_ros.training.fit_run import UNFINISHED
 from vla_ros.training.gate import check_fits, pass_gate
 from vla_ros.training.learners.kinds import make_learner
@@ -180,19 +181,12 @@ def test_an_adaptation_that_was_killed_goes_on_and_ends_with_the_same_weights(
     data: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    class Killed(BaseException):
-        pass
-
-    def save_and_die(fit: Fit, path: Path) -> None:
-        save(fit, path)
-        raise Killed
-
-    save, whole, broken = Fit.save, tmp_path / 'whole', tmp_path / 'broken'
+    whole, broken = tmp_path / 'whole', tmp_path / 'broken'
     line = f'adapt --base {base} --data {data} --steps 24 --batch-images 2 --device cpu --force'
     words = [*line.split(), '--threads', '1', '--output']
     assert main([*words, str(whole)]) == 0
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(Fit, 'save', save_and_die)
+        dies_as_it_saves(patched)
         main([*words, str(broken)])
     assert main([*words, str(broken), '--rank', '2']) == 2
     assert 'rank 8 there, 2 here' in capsys.readouterr().err
@@ -202,6 +196,22 @@ def test_an_adaptation_that_was_killed_goes_on_and_ends_with_the_same_weights(
     assert weights[0] == weights[1]
     assert len(list(broken.glob('*tfevents*'))) == 2  # what stands in them another test says
     assert not (broken / UNFINISHED).exists() and (broken / 'log.png').is_file()
+
+
+def test_data_that_grew_after_a_refusal_are_not_taken_for_those_that_were_learned_from(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, output = tmp_path / 'few', tmp_path / 'new'
+    record(replace(RECORDED, episodes=3), data)
+    line = f'adapt --base {base} --data {data} --output {output} --steps 1 --learning-rate 1e-9'
+    words = [*line.split(), '--batch-images', '2', '--device', 'cpu']
+    assert main(words) == 2
+    assert 'no checkpoint was written' in capsys.readouterr().err
+    shutil.rmtree(data)
+    record(RECORDED, data)
+    assert main([*words, '--force']) == 2
+    assert 'begin anew with --restart' in capsys.readouterr().err
+    assert main([*words, '--force', '--restart']) == 0
 
 
 @pytest.mark.parametrize('command', ['adapt', 'train'])

@@ -17,7 +17,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
-from tiny import TinyLearner, gradients, make_fit
+from tiny import Killed, TinyLearner, TinyModel, dies_as_it_saves, gradients, make_fit
 
 from vla_ros.cli import main
 from vla_ros.core.embodiment import load_arm
@@ -30,7 +30,7 @@ from vla_ros.policies.rt1.policy import Rt1Policy
 from vla_ros.policies.vla.policy import VlaPolicy
 from vla_ros.sim.tasks.language import sentence
 from vla_ros.training.driving import Driving
-from vla_ros.training.fit import Fit
+from vla_ros.training.fit import compiled_part
 from vla_ros.training.fit_config import FitConfig
 from vla_ros.training.fit_run import UNFINISHED
 from vla_ros.training.log import UNDRAWN
@@ -337,7 +337,7 @@ def test_a_compiled_image_encoder_takes_the_same_steps(data: Path, tmp_path: Pat
 
 def test_what_cannot_be_compiled_is_refused(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="compile: kind 'tiny' has no image encoder"):
-        make_fit(data, replace(PLAIN, compile=True))
+        compiled_part(TinyModel(), 'tiny')
     monkeypatch.setenv('CXX', 'no-such-compiler')
     with pytest.raises(ConfigError, match=r"compile: .*'no-such-compiler'.*apt install g\+\+"):
         make_fit(data, replace(PLAIN, compile=True))
@@ -391,15 +391,8 @@ def test_a_command_that_was_killed_goes_on_and_ends_with_the_same_weights(
 def test_a_training_killed_as_its_state_is_written_has_logged_what_led_to_it(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Killed(BaseException):
-        pass
-
-    def save_and_die(fit: Fit, path: Path) -> None:
-        save(fit, path)
-        raise Killed
-
-    save, output = Fit.save, tmp_path / 'broken'
-    monkeypatch.setattr(Fit, 'save', save_and_die)
+    output = tmp_path / 'broken'
+    dies_as_it_saves(monkeypatch)
     words = ['train', str(tiny_vla(tmp_path, 2)), '--data', str(data), '--output', str(output)]
     with pytest.raises(Killed):
         main([*words, '--force'])

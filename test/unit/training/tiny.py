@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -73,6 +74,21 @@ def make_fit(data: Path, config: FitConfig) -> Fit:
     )  # fmt: skip
     model = learner.build(None)
     return Fit(learner, model, batches, validation, config, {'steps': 9}, accelerator)
+
+
+class Killed(BaseException):
+    """What `dies_as_it_saves` ends a training with."""
+
+
+def dies_as_it_saves(patch: pytest.MonkeyPatch) -> None:
+    """End every training right after it has written its state, as kill -9 may."""
+
+    def save_and_die(fit: Fit, path: Path) -> None:
+        save(fit, path)
+        raise Killed
+
+    save = Fit.save
+    patch.setattr(Fit, 'save', save_and_die)
 
 
 def gradients(fit: Fit) -> dict[str, Tensor]:

@@ -40,6 +40,8 @@ class CliportPolicy:
     """
 
     reads_gripper = True
+    settles_s = 2.0
+    """By then the arm has drawn back."""
 
     def __init__(self, model: CliportModel, embodiment: Embodiment, device: torch.device) -> None:
         config = self._config = model.config

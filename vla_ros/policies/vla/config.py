@@ -32,7 +32,10 @@ _MOST = {
     'language_tokens': 65536,
     'language_layers': MAX_LAYERS,
 }
-"""Beyond these nobody means it: a file that says so is damaged, or wants to eat the memory."""
+"""Beyond these nobody means it: a file that says so is damaged, or wants to eat the memory.
+
+Or, by many steps of flow, the time in which a chunk has to be there.
+"""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ from vla_ros.types import FloatArray, ImageArray, Observation
 
 TIME_LIMIT_S = {'reach': 6.0, 'push': 8.0, 'pick': 8.0, 'put': 12.0}
 """How long an episode of a task may take."""
+TICK_S = 0.05
+"""Between two looks of an evaluation: what is smooth depends on it."""
 
 
 class TaskEnv(gymnasium.Env[dict[str, Any], FloatArray]):

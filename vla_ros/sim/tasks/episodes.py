@@ -123,14 +123,7 @@ def judge_task(env: TaskEnv, velocities: Sequence[FloatArray], note: str = '') -
     report, world, goal = env.report(), env.world, env.goal
     success, wrong = bool(report['success']), bool(report['disturbed'])
     if goal is not None and goal.task == 'reach':
-        tool = world.tool_position_m
-        wrong = judge(
-            goal.object,
-            {
-                o.name: float(np.linalg.norm(tool - world.target_position_m(o.name)))
-                for o in world.objects
-            },
-        ).wrong_object
+        wrong = judge(goal.object, reach_distances_m(world)).wrong_object
     return TaskOutcome(
         success=success,
         wrong_object=not success and wrong,
@@ -140,6 +133,15 @@ def judge_task(env: TaskEnv, velocities: Sequence[FloatArray], note: str = '') -
         acceleration_rad_s2=acceleration_rad_s2(velocities, env.step_s),
         note=note,
     )
+
+
+def reach_distances_m(world: World) -> dict[str, float]:
+    """Return object → distance of the tool from the point over it."""
+    tool = world.tool_position_m
+    return {
+        o.name: float(np.linalg.norm(tool - world.target_position_m(o.name)))
+        for o in world.objects
+    }
 
 
 def acceleration_rad_s2(velocities: Sequence[FloatArray], step_s: float) -> float:
