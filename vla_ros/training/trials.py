@@ -188,8 +188,9 @@ def _stayed(
     An arm that draws back to see the table has to stay from then on.
     """
     world, said = env.world, trial.said
-    ways_rad = np.array(track.positions_rad[round(brain.settles_s / TICK_S) :])
-    stayed = bool(np.abs(ways_rad - ways_rad[0]).max() < STAYED_RAD)
+    settled = min(round(brain.settles_s / TICK_S), len(track.positions_rad) - 1)
+    ways_rad = np.array(track.positions_rad[settled:]) - track.positions_rad[settled]
+    stayed = bool(np.abs(ways_rad).max() < STAYED_RAD) and not outcome.success
     touched = bool(disturbed(world, said, env.start))
     if said.task == 'reach':
         touched = min(reach_distances_m(world).values()) < OVER_M
