@@ -80,7 +80,7 @@ class Batches:
 
     def _seen(
         self, rows: NDArray[np.int64]
-    ) -> tuple[NDArray[np.uint8], list[Named], list[set[ObjectKind]] | None]:
+    ) -> tuple[NDArray[np.uint8], list[Named], list[tuple[ObjectKind, ...]] | None]:
         """Return images, what is called how in them, and what may be taken for what.
 
         In a share of the images hues are turned.

@@ -54,7 +54,7 @@ def draw_turn(
     for _ in range(_TRIES):
         by_deg = float(rng.uniform(0, 360))
         alike = like(kinds, by_deg)
-        if any(names(kinds, by_deg)) and not alike & set(left_out):
+        if any(names(kinds, by_deg)) and not set(alike) & set(left_out):
             return by_deg
     return 0.0
 
@@ -68,14 +68,18 @@ def names(kinds: Sequence[ObjectKind], by_deg: float) -> Named:
     return tuple(found)
 
 
-def like(kinds: Sequence[ObjectKind], by_deg: float) -> set[ObjectKind]:
-    """Return all that objects may be taken for after their hues were turned."""
-    return {
+def like(kinds: Sequence[ObjectKind], by_deg: float) -> tuple[ObjectKind, ...]:
+    """Return all that objects may be taken for after their hues were turned.
+
+    In the same order in every process, unlike a set: sentences are drawn from it.
+    """
+    found = (
         ObjectKind(colour, kind.shape)
         for kind in kinds
         for colour in NAMED_DEG
         if _apart(kind.colour, by_deg, colour) < LIKE_DEG
-    }
+    )
+    return tuple(dict.fromkeys(found))
 
 
 def _apart(colour: str, by_deg: float, other: str) -> float:
