@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import colorsys
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -118,7 +121,7 @@ def test_batches_ask_for_what_is_seen_and_refuse_what_is_not(world: World) -> No
     assert not np.array_equal(images, frames.images)
     for named, alike in zip(called, like, strict=True):
         known = [name for name in named if name]
-        assert known and set(known) <= alike
+        assert known and set(known) <= set(alike)
     ids, _, asked = sampler.batch(called, 4, 1, like)
     for row, (tokens, which) in enumerate(zip(ids.tolist(), asked, strict=True)):
         kind = called[row // 4][which] if which >= 0 else None
@@ -126,6 +129,32 @@ def test_batches_ask_for_what_is_seen_and_refuse_what_is_not(world: World) -> No
         if kind is not None:
             assert kind.colour in said
         assert not any({k.colour, k.shape} <= said for k in LEFT_OUT)
+
+
+DRAWS = """
+from vla_ros.policies.vla.tokenizer import WordTokenizer
+from vla_ros.sim.grammar import vocabulary
+from vla_ros.sim.scene import OBJECT_KINDS
+from vla_ros.training.hues import EVERY, like, names
+from vla_ros.training.sentences import SentenceSampler
+sampler = SentenceSampler(WordTokenizer(vocabulary(), 32, 24), 24, 0, EVERY)
+kinds, turns = OBJECT_KINDS[:4], range(0, 360, 10)
+images, alike = ([f(kinds, turn) for turn in turns] for f in (names, like))
+seen = [k for k, image in enumerate(images) if any(image)]
+ids, _, asked = sampler.batch([images[k] for k in seen], 4, 3, [alike[k] for k in seen])
+print(ids.tolist(), asked.tolist())
+"""
+
+
+def test_every_process_draws_the_same_sentences() -> None:
+    said = [
+        subprocess.run(
+            [sys.executable, '-c', DRAWS], check=True, capture_output=True, text=True,
+            env={**os.environ, 'PYTHONHASHSEED': seed},
+        ).stdout
+        for seed in ('1', '2')
+    ]  # fmt: skip
+    assert said[0] == said[1] and len(said[0]) > 1000
 
 
 def test_what_refuses_is_learned_anew_and_where_it_points_stays(world: World) -> None:
