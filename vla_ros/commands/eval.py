@@ -132,6 +132,7 @@ def _show(
             f'{row.task}, {row.suite}: {row.rate:.1%} against {row.rate_against:.1%} of '
             f'{row.against}: {row.better} trials better, {row.worse} worse, p = {row.p_value:.3g}',
             highlight=False,
+            soft_wrap=True,
         )
     failures = found.failures()
     for result in failures[:SHOWN_FAILURES]:
