@@ -10,6 +10,7 @@ import torch
 
 from vla_ros.core.embodiment import load_arm
 from vla_ros.policies.cliport.config import CliportConfig
+from vla_ros.policies.cliport.height_map import HeightMap
 from vla_ros.policies.cliport.model import CliportModel
 from vla_ros.policies.cliport.policy import CliportPolicy
 from vla_ros.policies.cliport.waypoints import Decision, wrapped
@@ -53,29 +54,35 @@ def run(policy: CliportPolicy, env: TaskEnv) -> None:
         assert ((position >= low) & (position <= high)).all()
 
 
-def decides(policy: CliportPolicy, decision: Decision) -> None:
-    """Give the mover, which is tested here, a decision: the network was never trained."""
-    policy.decide = lambda seen, instruction: decision  # type: ignore[method-assign]
+class Told(CliportPolicy):
+    """Is told its decisions, the last one for ever: the mover is tested, the network untrained."""
+
+    def __init__(self) -> None:
+        super().__init__(CliportModel(CONFIG), ARM, torch.device('cpu'))
+        self.decisions: list[Decision] = []
+        self.asked = 0
+
+    def decide(self, seen: HeightMap, instruction: str) -> Decision:
+        self.asked += 1
+        return self.decisions[min(self.asked, len(self.decisions)) - 1]
 
 
-def told(env: TaskEnv, policy: CliportPolicy) -> None:
-    """Let the policy decide what is right, as pixels of its map."""
-    task, geometry = env.task, CONFIG.geometry
-    pick, place = (
-        (int(p[0]), int(p[1])) for p in np.round(geometry.pixel(points_m(env.world, env.goal)))
-    )
-    decision = Decision(task, pick, place, 0.0, 1.0)
-    decides(policy, decision)
+def right(env: TaskEnv) -> Decision:
+    """Return what is to be decided, as pixels of the map."""
+    assert env.goal is not None
+    points = np.round(CONFIG.geometry.pixel(points_m(env.world, env.goal)))
+    pick, place = ((int(p[0]), int(p[1])) for p in points)
+    return Decision(env.task, pick, place, 0.0, 1.0)
 
 
 @pytest.mark.parametrize('task', ['reach', 'push', 'pick', 'put'])
 def test_what_is_decided_rightly_is_done(world: World, task: str) -> None:
-    policy = CliportPolicy(CliportModel(CONFIG), ARM, torch.device('cpu'))
+    policy = Told()
     env = TaskEnv(world, task, cameras=('top',))
     for seed in (1002, 1003, 1004):
         env.reset(seed=seed)
         policy.reset()
-        told(env, policy)
+        policy.decisions = [right(env)]
         run(policy, env)
         assert env.report()['success'], (task, seed, env.instruction)
 
@@ -95,7 +102,7 @@ def heading_rad(world: World, name: str) -> float:
 
 def test_what_is_put_somewhere_is_turned_by_what_was_decided(world: World) -> None:
     """Against a turn of zero: the fingers turn an object a little when they close on it."""
-    policy = CliportPolicy(CliportModel(CONFIG), ARM, torch.device('cpu'))
+    policy = Told()
     env = TaskEnv(world, 'put', cameras=('top',))
     headings = []
     for turn_rad in (0.0, np.pi / 4):
@@ -105,8 +112,7 @@ def test_what_is_put_somewhere_is_turned_by_what_was_decided(world: World) -> No
         name = next(o.name for o in world.objects if o.shape == 'cube' and reachable(o.name))
         way = np.stack([world.object_position_m(name)[:2], free_place_m(world)])
         pick, place = ((int(p[0]), int(p[1])) for p in np.round(CONFIG.geometry.pixel(way)))
-        decision = Decision('put', pick, place, turn_rad, 1.0)
-        decides(policy, decision)
+        policy.decisions = [Decision('put', pick, place, turn_rad, 1.0)]
         run(policy, env)
         assert np.linalg.norm(world.object_position_m(name)[:2] - way[1]) < 0.02
         headings.append(heading_rad(world, name))
@@ -115,30 +121,23 @@ def test_what_is_put_somewhere_is_turned_by_what_was_decided(world: World) -> No
 
 
 def test_a_grasp_that_holds_nothing_is_tried_again(world: World) -> None:
-    policy = CliportPolicy(CliportModel(CONFIG), ARM, torch.device('cpu'))
+    policy = Told()
     env = TaskEnv(world, 'pick', cameras=('top',))
     env.reset(seed=1002)
-    told(env, policy)
-    right, asked = policy.decide, []
-
-    def first_beside(seen: object, instruction: str) -> Decision:
-        asked.append(instruction)
-        decision = right(seen, instruction)  # type: ignore[arg-type]
-        row, column = decision.pick
-        beside = (row - 18 if row > 40 else row + 18, column)
-        return decision if len(asked) > 1 else Decision('pick', beside, beside, 0.0, 1.0)
-
-    policy.decide = first_beside  # type: ignore[method-assign]
+    decision = right(env)
+    row, column = decision.pick
+    beside = (row - 18 if row > 40 else row + 18, column)
+    policy.decisions = [Decision('pick', beside, beside, 0.0, 1.0), decision]
     run(policy, env)
-    assert len(asked) == 2
+    assert policy.asked == 2
 
 
 def test_the_table_is_seen_without_the_arm(world: World) -> None:
-    policy = CliportPolicy(CliportModel(CONFIG), ARM, torch.device('cpu'))
+    policy = Told()
     env = TaskEnv(world, 'put', cameras=('top',))
     env.reset(seed=1002)
     for _ in range(30):
-        told(env, policy)
+        policy.decisions = [right(env)]
         policy.infer(observed(env))
         if policy.decision is not None:
             break

@@ -331,15 +331,24 @@ def test_what_the_policy_needs_is_named_when_it_is_not_there(missing: dict, name
         policy.infer(observation(**({'joint_positions_rad': folded} | missing)))
 
 
+class Told(CliportPolicy):
+    """Is told its decision: what it does about it is tested, the network is untrained."""
+
+    decided: Decision
+
+    def decide(self, seen: HeightMap, instruction: str) -> Decision:
+        return self.decided
+
+
 def test_the_arm_draws_back_first_and_a_new_instruction_begins_anew() -> None:
-    policy = CliportPolicy(model(), ARM, torch.device('cpu'))
+    policy = Told(model(), ARM, torch.device('cpu'))
     chunk = policy.infer(observation())
     assert 'draws back' in chunk.note
     assert chunk.velocities_rad_s.any()
     assert policy.decision is None
     folded = np.array([0.0, -1.3, 0.0, -2.7, 0.0, 1.4, 0.785])
     decision = Decision('pick', (9, 30), (9, 30), 0.0, 1.0)
-    policy.decide = lambda seen, instruction: decision  # type: ignore[method-assign]
+    policy.decided = decision
     policy.infer(observation(joint_positions_rad=folded))
     assert policy.decision is decision
     policy.infer(observation('pick up the ball'))
@@ -347,11 +356,11 @@ def test_the_arm_draws_back_first_and_a_new_instruction_begins_anew() -> None:
 
 
 def test_an_empty_instruction_and_a_flat_answer_are_rest() -> None:
-    policy = CliportPolicy(model(), ARM, torch.device('cpu'))
+    policy = Told(model(), ARM, torch.device('cpu'))
     assert not policy.infer(observation('')).velocities_rad_s.any()
     folded = np.array([0.0, -1.3, 0.0, -2.7, 0.0, 1.4, 0.785])
     doubt = Decision('pick', (9, 30), (9, 30), 0.0, 0.01)
-    policy.decide = lambda seen, instruction: doubt  # type: ignore[method-assign]
+    policy.decided = doubt
     chunk = policy.infer(observation(joint_positions_rad=folded))
     assert not chunk.velocities_rad_s.any()
     assert 'sees nothing' in chunk.note

@@ -320,6 +320,7 @@ def rows_of(log: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+# g++ is no dependency of ours; that it is asked for where there is none is tested everywhere
 @pytest.mark.skipif(not shutil.which('g++'), reason='torch compiles for CPUs by g++')
 def test_a_compiled_image_encoder_takes_the_same_steps(data: Path, tmp_path: Path) -> None:
     words = ['--data', str(data), '--force', '--output']
